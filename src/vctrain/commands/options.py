@@ -1,0 +1,76 @@
+"""Which options do several verbs share, and what do they mean?"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Accelerator(StrEnum):
+    """What to compute on."""
+
+    auto = "auto"
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+class Split(StrEnum):
+    """Which trials."""
+
+    train = "train"
+    val = "val"
+    all = "all"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object; everything else goes to stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No notes, no progress.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", metavar="PATH", help="Parent YAML, folder of dataset YAMLs, or folder of session folders."),
+]
+DataRoot = Annotated[
+    str | None,
+    typer.Option("--data-root", metavar="DIR", help="Where recordings lie, if the dataset config does not say."),
+]
+Types = Annotated[
+    str | None, typer.Option("--types", metavar="A,B", help="Stimulus types to use, instead of those of the configs.")
+]
+Preset = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="Recipe to start from; see presets list.")]
+ConfigFile = Annotated[
+    list[Path] | None,
+    typer.Option("--config", metavar="FILE", help="YAML of settings, over the preset. May be given again."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=VALUE", help="One setting, over files and preset; VALUE is YAML. Repeatable."),
+]
+RunDir = Annotated[
+    Path | None, typer.Option("--run-dir", metavar="DIR", help="Run directory to create [default: runs/<name>].")
+]
+Devices = Annotated[
+    int | None,
+    typer.Option("--devices", metavar="N", min=1, help="Processes on this machine, one a device [default: 1]."),
+]
+Nodes = Annotated[
+    int | None, typer.Option("--nodes", metavar="N", min=1, help="Machines; start with srun or torchrun [default: 1].")
+]
+OnAccelerator = Annotated[
+    Accelerator | None, typer.Option("--accelerator", help="What to compute on [default: auto].", show_default=False)
+]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random [default: 0].")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show settings, their sources and the sessions; create nothing.")
+]
+
+
+def split_list(text: str | None) -> list[str] | None:
+    """The items of ``a,b``; None stays None.
+
+    >>> split_list("gaborium, backimage")
+    ['gaborium', 'backimage']
+    """
+    return None if text is None else [item.strip() for item in text.split(",") if item.strip()]

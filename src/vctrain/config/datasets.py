@@ -1,0 +1,266 @@
+"""Which sessions, units, types and files does a ``--data`` path stand for?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vctrain.config.dataset_schema import DatasetFile, ParentFile
+from vctrain.config.locate import Roots, find_recordings, is_session_folder, subject_of
+from vctrain.config.transforms import Plan, Transform, plan_of
+from vctrain.config.yaml_files import read_mapping, validated
+from vctrain.errors import UsageError
+
+STANDARD_BEHAVIOR: dict[str, Any] = {
+    "eye_vel": {
+        "source": "eyepos",
+        "ops": [
+            {"diff": {"axis": 0}},
+            {"maxnorm": {}},
+            {"symlog": {}},
+            {
+                "temporal_basis": {
+                    "num_delta_funcs": 0,
+                    "num_cosine_funcs": 10,
+                    "history_bins": 50,
+                    "causal": False,
+                    "log_spacing": False,
+                    "peak_range_ms": [30, 200],
+                    "normalize": True,
+                }
+            },
+            {"splitrelu": {"split_dim": 1, "trainable_gain": False}},
+        ],
+        "expose_as": "behavior",
+        "concatenate": True,
+    },
+    "eye_pos": {"source": "eyepos", "ops": [], "expose_as": "behavior", "concatenate": True},
+}
+"""The standard eye-movement behaviour: 40 columns of velocity, 2 of position."""
+
+
+@dataclass(frozen=True)
+class SessionSpec:
+    """One session as its config describes it; nothing of the recordings has been read yet."""
+
+    name: str
+    subject: str
+    lab: str
+    cids: tuple[int, ...] | None
+    """None: every unit of the files."""
+    types: tuple[str, ...]
+    files: Mapping[str, Path]
+    source_rate: float | None
+    """Frames a second in the files; None: the files say."""
+    target_rate: float | None
+    transforms: Plan
+    train_val_split: float
+    seed: int
+    config_path: Path | None
+    n_lags: int | None = None
+    """`valid_nlags` of the config, which current twins replace by their own context."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def factor(self) -> int:
+        """Frames of the files in one frame of the twin."""
+        if self.source_rate is None or self.target_rate is None:
+            return 1
+        return round(self.source_rate / self.target_rate)
+
+
+def load_dataset_configs(
+    path: str | Path,
+    *,
+    data_root: str | None = None,
+    types: Sequence[str] | None = None,
+    max_datasets: int | None = None,
+) -> tuple[SessionSpec, ...]:
+    """The sessions that `path` stands for, in order.
+
+    `path` is a parent YAML, one complete dataset YAML, a folder of complete YAMLs, or a folder of session folders.
+    `types` replaces the stimulus types of the configs. Raises UsageError for configs that cannot be used and
+    ContractError, listing every path tried, for a recording that is not there.
+    """
+    root = Path(path).expanduser()
+    if not root.exists():
+        raise UsageError(
+            f"--data {root} does not exist", hint="give a dataset YAML, or a folder of them or of sessions"
+        )
+    entries = (_from_file(root) if root.is_file() else _from_folder(root))[:max_datasets]
+    _each_session_once(entries)
+    return tuple(_spec(entry, data_root, types) for entry in entries)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A session before its files are looked for: its merged config and where it came from."""
+
+    file: DatasetFile
+    where: Path
+    name: str
+    folder: Path
+    notes: tuple[str, ...] = ()
+
+
+def _from_file(path: Path) -> list[_Entry]:
+    content, notes = _spelling(read_mapping(path), path)
+    if "sessions" in content or "session_dir" in content:
+        return _from_parent(path, content, notes)
+    return [_complete(path, content, notes)]
+
+
+def _from_parent(path: Path, content: dict[str, Any], notes: tuple[str, ...]) -> list[_Entry]:
+    parent = validated(ParentFile, content, path)
+    shared = {key: value for key, value in content.items() if key not in ("session_dir", "sessions")}
+    entries = []
+    for name in parent.sessions:
+        child_path = path.parent / parent.session_dir / f"{name}.yaml"
+        if not child_path.is_file():
+            raise UsageError(f"session {name} of {path} has no config {child_path}", hint="write it, or drop it there")
+        child, child_notes = _spelling(read_mapping(child_path), child_path)
+        validated(DatasetFile, child, child_path)
+        merged = validated(DatasetFile, deep_merge(shared, child), child_path)
+        if merged.cids is None:
+            raise UsageError(f"cids is missing in {child_path}", hint="list the units to use, such as cids: [0, 1, 2]")
+        entries.append(_Entry(merged, child_path, merged.session or name, path.parent, notes + child_notes))
+        notes = ()
+    return entries
+
+
+def _complete(path: Path, content: dict[str, Any], notes: tuple[str, ...]) -> _Entry:
+    file = validated(DatasetFile, content, path)
+    if file.cids is None:
+        raise UsageError(f"cids is missing in {path}", hint="list the units to use, such as cids: [0, 1, 2]")
+    return _Entry(file, path, file.session or path.stem, path.parent, notes)
+
+
+def _from_folder(folder: Path) -> list[_Entry]:
+    files = sorted(folder.glob("*.yaml"))
+    if len(files) == 1:
+        return _from_file(files[0])
+    if files:
+        contents = [(file, *_spelling(read_mapping(file), file)) for file in files]
+        parents = [file.name for file, content, _ in contents if "sessions" in content or "session_dir" in content]
+        if parents:
+            raise UsageError(
+                f"{folder} holds several dataset configs, among them {', '.join(parents)}",
+                hint=f"name one, such as --data {folder / parents[0]}",
+            )
+        return [_complete(file, content, notes) for file, content, notes in contents]
+    sessions = [child for child in sorted(folder.iterdir()) if child.is_dir() and is_session_folder(child)]
+    if not sessions:
+        raise UsageError(
+            f"{folder} holds neither dataset configs (*.yaml) nor session folders with .dset files",
+            hint="give a parent YAML, a folder of dataset YAMLs, or a folder of session folders",
+        )
+    return [_Entry(DatasetFile(session=child.name), child, child.name, folder) for child in sessions]
+
+
+def _spec(entry: _Entry, data_root: str | None, types: Sequence[str] | None) -> SessionSpec:
+    file, where = entry.file, entry.where
+    roots = Roots.choose(entry.folder, declared=file.data_root, option=data_root)
+    files = find_recordings(roots, entry.name, tuple(types) if types else file.types)
+    sampling = file.sampling
+    if sampling is not None:
+        factor = sampling.source_rate / sampling.target_rate
+        if factor < 1 or abs(factor - round(factor)) > 1e-6:
+            raise UsageError(
+                f"sampling in {where}: {sampling.source_rate:g} is not a multiple of {sampling.target_rate:g}",
+                hint="choose a target_rate that divides source_rate",
+            )
+    from_files_alone = where.is_dir()
+    transforms = file.transforms
+    if from_files_alone:
+        transforms = {key: Transform.model_validate(value) for key, value in STANDARD_BEHAVIOR.items()}
+    plan = plan_of(transforms, str(where))
+    return SessionSpec(
+        name=entry.name,
+        subject=subject_of(entry.name, file.lab),
+        lab=file.lab,
+        cids=file.cids,
+        types=tuple(files),
+        files=files,
+        source_rate=sampling.source_rate if sampling else None,
+        target_rate=sampling.target_rate if sampling else None,
+        transforms=plan,
+        train_val_split=file.train_val_split,
+        seed=file.seed,
+        config_path=None if from_files_alone else where,
+        n_lags=_valid_nlags(file, where),
+        notes=entry.notes + _ignored(file, plan, where),
+    )
+
+
+def _valid_nlags(file: DatasetFile, where: Path) -> int | None:
+    n_lags = file.n_lags
+    for name, chosen in file.datafilters.items():
+        if chosen.expose_as != "dfs":
+            raise UsageError(
+                f"datafilters.{name}.expose_as in {where} is {chosen.expose_as!r}", hint="current twins read dfs only"
+            )
+        for op in chosen.ops:
+            if op.missing_pct is not None:
+                raise UsageError(
+                    f"datafilters.{name} in {where}: missing_pct is not available yet",
+                    hint="remove it; valid_nlags is",
+                )
+            if op.valid_nlags is not None:
+                n_lags = op.valid_nlags.n_lags
+    return n_lags
+
+
+def _ignored(file: DatasetFile, plan: Plan, where: Path) -> tuple[str, ...]:
+    unused = tuple(f"{where}: transforms.{name} is not read by current twins" for name in plan.unused)
+    return unused + tuple(
+        f"{where}: {key} of one dataset is not read by current twins; the model's own settings hold"
+        for key in ("adapter", "readout")
+        if getattr(file, key) is not None
+    )
+
+
+def _each_session_once(entries: Sequence[_Entry]) -> None:
+    seen: dict[str, Path] = {}
+    for entry in entries:
+        if entry.name in seen:
+            raise UsageError(
+                f"session {entry.name} is listed twice: {seen[entry.name]} and {entry.where}",
+                hint="keep one, with the types and units of both",
+            )
+        seen[entry.name] = entry.where
+
+
+def deep_merge(parent: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
+    """`parent` overlaid by `child`: mappings merge key by key, everything else is replaced.
+
+    >>> deep_merge({"a": {"b": 1, "c": 2}, "d": [1, 2]}, {"a": {"b": 3}, "d": [4]})
+    {'a': {'b': 3, 'c': 2}, 'd': [4]}
+    """
+    merged = dict(parent)
+    for key, value in child.items():
+        known = merged.get(key)
+        merged[key] = deep_merge(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _spelling(content: dict[str, Any], path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """`content` with the misspelt `theshold` of old configs put right, and a note if it was there."""
+    found = False
+
+    def walk(value: Any) -> Any:
+        nonlocal found
+        if isinstance(value, list):
+            return [walk(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if "theshold" in value and "threshold" not in value:
+            found = True
+            return {("threshold" if key == "theshold" else key): walk(item) for key, item in value.items()}
+        return {key: walk(item) for key, item in value.items()}
+
+    filters = walk(content["datafilters"]) if "datafilters" in content else None
+    if not found:
+        return content, ()
+    return {**content, "datafilters": filters}, (f"{path}: theshold is read as threshold",)

@@ -1,0 +1,32 @@
+"""Settings of a twin: which components, and how they are sized."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from vctrain.config.base import Config
+from vctrain.config.components.core import (
+    Convnet,
+    Frontend,
+    LearnableTemporal,
+    Modulator,
+    NoModulator,
+    NoRecurrent,
+    Recurrent,
+    ResNet,
+)
+from vctrain.config.components.heads import Adapter, AffineAdapter, GaussianReadout, Readout
+
+
+class ModelConfig(Config):
+    """A twin: adapters, frontend, convnet, modulator, recurrent, readouts, output."""
+
+    semantics: Literal["streaming"] = "streaming"
+    """How the stored weights compute: current twins stream clips, oldest frame first."""
+    adapter: Adapter = AffineAdapter()
+    frontend: Frontend = LearnableTemporal()
+    convnet: Convnet = ResNet()
+    modulator: Modulator = NoModulator()
+    recurrent: Recurrent = NoRecurrent()
+    readout: Readout = GaussianReadout()
+    output: Literal["softplus", "exp"] = "softplus"

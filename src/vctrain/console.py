@@ -1,0 +1,291 @@
+"""Where does what the tool says go: rich on a terminal, plain lines otherwise, JSON on request, silent off rank 0?
+
+Results go to stdout, everything else to stderr. Nothing here imports torch, and rich is imported only on a terminal.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json as json_module
+import math
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+LINE_SECONDS = 60.0
+"""Away from a terminal, training says how far it is once in so many seconds."""
+SETTINGS = "VCTRAIN_CONSOLE"
+"""Environment variable by which ranks that a command starts learn of its ``--json``, ``--quiet`` and ``--debug``."""
+_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?( ?%)?|null|-|", re.IGNORECASE)
+
+
+@dataclass
+class _State:
+    json: bool = False
+    quiet: bool = False
+    debug: bool = False
+    log: Path | None = None
+    live: TrainingProgress | None = None
+
+
+_asked = os.environ.get(SETTINGS, "").split(",")
+_state = _State(json="json" in _asked, quiet="quiet" in _asked, debug="debug" in _asked)
+
+
+def configure(*, json: bool = False, quiet: bool = False, debug: bool = False) -> None:
+    """Set what ``--json``, ``--quiet`` and ``--debug`` ask for; the log file is forgotten."""
+    stop_progress()
+    _state.json, _state.quiet, _state.debug, _state.log = json, quiet, debug, None
+    asked = {"json": json, "quiet": quiet, "debug": debug}
+    os.environ[SETTINGS] = ",".join(name for name, on in asked.items() if on)
+
+
+def log_to(path: Path | None) -> None:
+    """Also append notes, warnings and progress lines, with the time, to the file ``path`` (a run's ``run.log``)."""
+    _state.log = path
+
+
+def json_mode() -> bool:
+    """Whether stdout is reserved for one JSON object."""
+    return _state.json
+
+
+def debug_mode() -> bool:
+    """Whether tracebacks are wanted."""
+    return _state.debug
+
+
+def rank() -> int:
+    """This process's number among those that torchrun, srun or our supervisor started; 0 if it is alone.
+
+    >>> rank()
+    0
+    """
+    if "RANK" in os.environ:
+        return int(os.environ["RANK"])
+    if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+        return int(os.environ.get("SLURM_PROCID", "0"))
+    return 0
+
+
+def is_terminal(stream: TextIO | None = None) -> bool:
+    """Whether ``stream`` (stderr) is a terminal that may get colours and a live bar (no NO_COLOR, not dumb)."""
+    stream = stream or sys.stderr
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") != "dumb"
+
+
+def note(text: str) -> None:
+    """Say something on stderr; not with ``--quiet``, not off rank 0."""
+    _log("note", text)
+    if not _state.quiet and rank() == 0:
+        _say(text, style="")
+
+
+def warn(text: str) -> None:
+    """Say on stderr what the user should look at, also with ``--quiet``."""
+    _log("warning", text)
+    if rank() == 0:
+        _say(f"warning: {text}", style="yellow")
+
+
+def error(message: str, hint: str = "") -> None:
+    """The line that ends a failed command, and its hint, on stderr; other ranks say which they are."""
+    stop_progress()
+    name = f"rank {rank()}: " if rank() else ""
+    _log("error", f"{message} ({hint})" if hint else message)
+    _say(f"{name}error: {one_line(message)}", style="bold red")
+    if hint:
+        _say(f"{name}hint: {one_line(hint)}", style="")
+
+
+def result(text: str) -> None:
+    """A line of the command's result: stdout, or stderr when stdout holds JSON; not off rank 0."""
+    if rank() == 0 and not (_state.json and _state.quiet):
+        stream = sys.stderr if _state.json else sys.stdout
+        _write(stream, text)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table of the command's result; columns of numbers are aligned right. Goes where `result` goes."""
+    if rank() != 0 or (_state.json and _state.quiet):
+        return
+    stream = sys.stderr if _state.json else sys.stdout
+    numeric = [all(_NUMBER.fullmatch(row[i]) for row in rows) and bool(rows) for i in range(len(columns))]
+    if is_terminal(stream):
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        drawn = Table(
+            title=title or None, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold", pad_edge=False
+        )
+        for name, right in zip(columns, numeric, strict=True):
+            drawn.add_column(Text(name), justify="right" if right else "left", overflow="fold")
+        for row in rows:
+            drawn.add_row(*(Text(cell) for cell in row))
+        _rich(stream).print(drawn)
+        return
+    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+    lines = [title] if title else []
+    for row in [columns, *rows]:
+        cells = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    _write(stream, "\n".join(lines))
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """``value`` as strict JSON: paths as text, numbers that JSON cannot hold (NaN, infinity) as null.
+
+    >>> to_json({"bps": float("nan"), "run": Path("runs/a")})
+    '{"bps": null, "run": "runs/a"}'
+    """
+    return json_module.dumps(_plain(value), indent=indent, allow_nan=False)
+
+
+def emit_json(obj: Mapping[str, Any]) -> None:
+    """The one JSON object of ``--json`` on stdout; rank 0 only."""
+    stop_progress()
+    if rank() == 0:
+        _write(sys.stdout, to_json(obj))
+        sys.stdout.flush()
+
+
+def one_line(text: str) -> str:
+    """``text`` with its line breaks folded into spaces."""
+    return " ".join(text.split())
+
+
+def stop_progress() -> None:
+    """Take a live bar off the terminal, if one is there."""
+    if _state.live is not None:
+        _state.live.stop()
+
+
+class TrainingProgress:
+    """How far a training is: a live bar on a terminal (stderr), otherwise a line a minute and what `line` says.
+
+    ``clock`` returns seconds and is replaced in tests.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._total = 0
+        self._label = ""
+        self._first: tuple[float, int] | None = None
+        self._said = 0.0
+
+    def start(self, total_steps: int, label: str) -> None:
+        """Begin a bar of ``total_steps`` steps called ``label``."""
+        self.stop()
+        self._total, self._label, self._first = total_steps, label, None
+        self._said = self._clock()
+        if not is_terminal() or _state.quiet or rank() != 0:
+            return
+        from rich import progress
+
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(bar_width=24),
+            progress.MofNCompleteColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left", style="dim"),
+            progress.TimeRemainingColumn(elapsed_when_finished=False),
+            progress.TextColumn("{task.fields[figures]}", markup=False),
+            console=_rich(sys.stderr),
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bar.add_task(label, total=total_steps, figures="")
+        _state.live = self
+        self._bar.start()
+
+    def step(self, done: int, text: Mapping[str, str]) -> None:
+        """``done`` steps are behind us; ``text`` holds figures by name, such as ``{"loss": "0.31"}``."""
+        figures = "  ".join(f"{name} {value}" for name, value in text.items())
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, figures=figures)
+            return
+        now = self._clock()
+        if self._first is None:
+            self._first = (now, done)
+        if now - self._said >= LINE_SECONDS:
+            self._said = now
+            note("  ".join(filter(None, [f"{self._label} {done}/{self._total}", figures, self._pace(now, done)])))
+
+    def line(self, text: str) -> None:
+        """A line that stays, above the bar: one an epoch."""
+        self._said = self._clock()
+        note(text)
+
+    def stop(self) -> None:
+        """Take the bar off the terminal; stopping twice is harmless."""
+        if _state.live is self:
+            _state.live = None
+        bar, self._bar, self._task = self._bar, None, None
+        if bar is not None:
+            bar.stop()
+
+    def print(self, text: str, style: str) -> None:
+        """Write a line above the live bar."""
+        if self._bar is not None:
+            self._bar.console.print(text, style=style or None, markup=False, highlight=False, soft_wrap=True)
+
+    def _pace(self, now: float, done: int) -> str:
+        if self._first is None or done <= self._first[1] or now <= self._first[0]:
+            return ""
+        rate = (done - self._first[1]) / (now - self._first[0])
+        left = (self._total - done) / rate
+        return f"{rate:.1f} steps/s  {datetime.timedelta(seconds=round(left))} left"
+
+
+def _say(text: str, style: str) -> None:
+    if _state.live is not None:
+        _state.live.print(text, style)
+    elif style and is_terminal():
+        _rich(sys.stderr).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    else:
+        _write(sys.stderr, text)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    # A stream in an old encoding must not turn a result into a failure.
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def _rich(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, markup=False, emoji=False)
+
+
+def _log(kind: str, text: str) -> None:
+    if _state.log is not None and rank() == 0:
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        with _state.log.open("a", encoding="utf-8") as log:
+            log.write(f"{now} {kind}: {text}\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

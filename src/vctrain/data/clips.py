@@ -1,0 +1,68 @@
+"""What does one training or evaluation step hold?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+MEAN_GREY = 127
+
+
+@dataclass(frozen=True)
+class SessionClips:
+    """Clips of one session, oldest frame first: `T` = context + L frames, of which the last L are scored.
+
+    Where the trial has no frame, stim is mean grey, and counts, filters and behaviour are 0.
+    """
+
+    session: int
+    """Index of the session among those opened together."""
+    stim: torch.Tensor
+    """(n, T, H, W) uint8."""
+    robs: torch.Tensor
+    """(n, L, U) float32: spikes in a bin."""
+    dfs: torch.Tensor
+    """(n, L, 1) or (n, L, U) float32: 1 where a (frame, unit) counts."""
+    behavior: torch.Tensor | None = None
+    """(n, T, D) float32."""
+    rate_true: torch.Tensor | None = None
+    """(n, L, U) float32: expected spikes in a bin, of simulated sessions."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> SessionClips:
+        """The same clips on `device`."""
+        moved = {
+            name: value.to(device, non_blocking=non_blocking)
+            for name in ("stim", "robs", "dfs", "behavior", "rate_true")
+            if (value := getattr(self, name)) is not None
+        }
+        return replace(self, **moved)
+
+    def pin_memory(self) -> SessionClips:
+        """The same clips in page-locked memory, from which a copy to a GPU does not wait."""
+        pinned = {
+            name: value.pin_memory()
+            for name in ("stim", "robs", "dfs", "behavior", "rate_true")
+            if (value := getattr(self, name)) is not None
+        }
+        return replace(self, **pinned)
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """The clips of one step on one process."""
+
+    step: int
+    parts: tuple[SessionClips, ...]
+    """Sorted by session, each at most once."""
+    counts: torch.Tensor
+    """(number of sessions,) float64: valid (frame, unit) entries of each session in this step over all processes."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> ClipBatch:
+        """The same batch on `device`; `counts` stays on the CPU, where reading it waits for nothing."""
+        parts = tuple(part.to(device, non_blocking) for part in self.parts)
+        return ClipBatch(self.step, parts, self.counts)
+
+    def pin_memory(self) -> ClipBatch:
+        """The same batch in page-locked memory."""
+        return ClipBatch(self.step, tuple(part.pin_memory() for part in self.parts), self.counts)

@@ -1,0 +1,235 @@
+"""Do these recordings hold what their configs ask for? If so, they become sessions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vctrain.config.datasets import SessionSpec
+from vctrain.data.dset import open_dset
+from vctrain.data.intervals import Intervals, Ints, runs_of_equal
+from vctrain.data.recordings import Recording
+from vctrain.data.session import Session
+from vctrain.data.signals import Pipeline
+from vctrain.data.splits import TRAIN, VAL, split_trials
+from vctrain.errors import ContractError
+
+TRIALLESS_SECONDS = 10.0
+"""Length of the blocks that stand for trials where a recording has none."""
+_FIT_FRAMES, _FIT_PIECES = 1 << 10, 1 << 7
+
+
+def open_sessions(specs: Sequence[SessionSpec], context: int, settle_seconds: float = 0.0) -> tuple[Session, ...]:
+    """The sessions of `specs`, mapped, checked and split; `context` frames before a frame must be valid to score it.
+
+    The first `settle_seconds` of every recording are left out; trials are split as if they were not.
+
+    Raises ContractError, naming session, file and covariate, for anything that cannot be used.
+    """
+    sessions = tuple(
+        _open(spec, index, context, settle_seconds) for index, spec in enumerate(_once_noted(specs, context))
+    )
+    for session in sessions[1:]:
+        if abs(session.rate_hz - sessions[0].rate_hz) > 0.01 * sessions[0].rate_hz:
+            raise ContractError(
+                f"session {session.name} runs at {session.rate_hz:g} Hz, {sessions[0].name} at "
+                f"{sessions[0].rate_hz:g} Hz",
+                hint="bring them to one rate with sampling: {source_rate: ..., target_rate: ...}",
+            )
+    return sessions
+
+
+def _once_noted(specs: Sequence[SessionSpec], context: int) -> list[SessionSpec]:
+    """`specs`, the first with each `n_lags` beyond the model's context carrying a note that says so."""
+    noted: list[SessionSpec] = []
+    seen = {None, context}
+    for spec in specs:
+        # A shorter history than the model's is included in it; only a longer one is not honoured.
+        if spec.n_lags not in seen and (spec.n_lags or 0) > context + 1:
+            note = f"valid_nlags {spec.n_lags} of the dataset configs is replaced by the model's context, {context}"
+            noted.append(replace(spec, notes=(*spec.notes, note)))
+        else:
+            noted.append(spec)
+        seen.add(spec.n_lags)
+    return noted
+
+
+def _open(spec: SessionSpec, index: int, context: int, settle_seconds: float) -> Session:
+    notes = list(spec.notes)
+    recordings = []
+    for kind, path in spec.files.items():
+        dset = open_dset(path)
+        notes += dset.notes
+        recordings.append(Recording(spec.name, kind, dset, spec.factor))
+    _check_alike(spec, recordings)
+    rate_hz = _rate(spec, recordings, notes)
+    cids = _cids(spec, recordings)
+    for recording in recordings:
+        recording.check_counts(cids)
+    pipelines = _pipelines(spec, recordings, notes)
+    segments, split_of, valid = _frames(spec, recordings, pipelines, rate_hz, notes, settle_seconds)
+    session = Session(
+        spec,
+        recordings,
+        index=index,
+        rate_hz=rate_hz,
+        cids=cids,
+        pipelines=pipelines,
+        segments=segments,
+        split_of=split_of,
+        valid=valid,
+        context=context,
+        settle_seconds=settle_seconds,
+        notes=tuple(notes),
+    )
+    _check_frames(session)
+    for pipeline in pipelines:
+        _fit(session, pipeline)
+    return session
+
+
+def _check_alike(spec: SessionSpec, recordings: Sequence[Recording]) -> None:
+    first = recordings[0]
+    for other in recordings[1:]:
+        if (other.height, other.width) != (first.height, first.width):
+            raise other.error(
+                f"frames are {other.height}x{other.width}, those of {first.kind} {first.height}x{first.width}",
+                hint="all types of a session share one size",
+            )
+        if other.n_units != first.n_units:
+            raise other.error(
+                f"robs has {other.n_units} units, that of {first.kind} {first.n_units}",
+                hint="all types of a session share the same units",
+            )
+
+
+def _rate(spec: SessionSpec, recordings: Sequence[Recording], notes: list[str]) -> float:
+    stated = {r.kind: rate for r in recordings if (rate := r.rate_hz()) is not None}
+    if spec.source_rate is not None and spec.target_rate is not None:
+        for kind, rate in stated.items():
+            if abs(rate - spec.source_rate) > 0.05 * spec.source_rate:
+                notes.append(f"session {spec.name}: {kind} says {rate:g} Hz, its config {spec.source_rate:g} Hz")
+        return spec.target_rate
+    if not stated:
+        raise ContractError(
+            f"session {spec.name}: no frame rate in the config, the metadata or t_bins",
+            hint="add sampling: {source_rate: ..., target_rate: ...}",
+        )
+    kind, rate = next(iter(stated.items()))
+    for other, its in stated.items():
+        if abs(its - rate) > 0.01 * rate:
+            raise ContractError(
+                f"session {spec.name}: {kind} runs at {rate:g} Hz, {other} at {its:g} Hz",
+                hint="types of a session share one rate",
+            )
+    return rate
+
+
+def _cids(spec: SessionSpec, recordings: Sequence[Recording]) -> tuple[int, ...]:
+    n_units = recordings[0].n_units
+    cids = tuple(range(n_units)) if spec.cids is None else spec.cids
+    absent = [cid for cid in cids if not 0 <= cid < n_units]
+    if absent:
+        which = f"cid {absent[0]} is" if len(absent) == 1 else f"cids {', '.join(map(str, absent))} are"
+        raise ContractError(
+            f"session {spec.name}: {which} not there; the file has {n_units} units (0..{n_units - 1})",
+            hint=f"correct cids in {spec.config_path or 'the config'}",
+        )
+    return cids
+
+
+def _pipelines(spec: SessionSpec, recordings: Sequence[Recording], notes: list[str]) -> list[Pipeline]:
+    """The behaviour signals; none if the session has no eye tracking."""
+    pipelines: list[Pipeline] = []
+    sources = dict.fromkeys(signal.source for signal in spec.transforms.behavior)
+    for source in sources:
+        having = [source in recording for recording in recordings]
+        if not any(having) and source == "eyepos":
+            notes.append(f"session {spec.name}: no eyepos, so it is used without behaviour")
+            return []
+        for recording, has in zip(recordings, having, strict=True):
+            if not has:
+                raise recording.error(f"covariate {source} is missing; behaviour needs it", hint="drop the type")
+            if recording.width_of(source) != recordings[0].width_of(source):
+                raise recording.error(f"{source} is not as wide as in {recordings[0].kind}", hint="store them alike")
+    for signal in spec.transforms.behavior:
+        pipelines.append(Pipeline(signal, recordings[0].width_of(signal.source)))
+    return pipelines
+
+
+def _frames(
+    spec: SessionSpec,
+    recordings: Sequence[Recording],
+    pipelines: Sequence[Pipeline],
+    rate_hz: float,
+    notes: list[str],
+    settle_seconds: float,
+) -> tuple[Ints, NDArray[np.int8], Intervals]:
+    """Runs of one trial, the split of each, and the valid frames, in global frames."""
+    signals = tuple(dict.fromkeys(pipeline.source for pipeline in pipelines))
+    tables, splits, valid = [], [], []
+    offset = 0
+    for recording in recordings:
+        n = recording.n_frames
+        block = max(1, min(round(TRIALLESS_SECONDS * rate_hz), n // 10))
+        if "trial_inds" not in recording:
+            notes.append(f"session {spec.name}: {recording.kind} has no trial_inds; split in blocks of {block} frames")
+        runs, trial = runs_of_equal(lambda a, b, r=recording, k=block: r.trials(a, b, k), n)  # type: ignore[misc]
+        train = split_trials(np.unique(trial), spec.train_val_split, spec.seed)
+        settled = round(settle_seconds * rate_hz)
+        keep = runs[:, 1] > settled
+        tables.append(np.maximum(runs[keep], settled) + offset)
+        splits.append(np.where(np.isin(trial[keep], train), TRAIN, VAL).astype(np.int8))
+        good, value = runs_of_equal(lambda a, b, r=recording: r.valid(a, b, signals), n)  # type: ignore[misc]
+        valid.append(good[value.astype(bool)] + offset)
+        offset += n
+    if settle_seconds:
+        notes.append(f"session {spec.name}: the first {settle_seconds:g} s of each recording are left out")
+    return np.concatenate(tables), np.concatenate(splits), Intervals(np.concatenate(valid))
+
+
+def _check_frames(session: Session) -> None:
+    context = session.context
+    if session.n_scored("all") == 0:
+        usable = session.usable().total
+        raise ContractError(
+            f"session {session.name} has no valid frame: {usable} of {session.n_frames} frames are valid, none of them "
+            f"with the {context} frames before it in the same trial",
+            hint="check dpi_valid and trial_inds, or use a model with less context",
+        )
+    for split in ("train", "val"):
+        if session.n_scored(split) == 0:
+            n_trials = len(session.segments(split))
+            raise ContractError(
+                f"session {session.name} has no {split} frame: {n_trials} of its {len(session.segments())} trials are "
+                f"for {split}, none with a valid frame after {context} frames of context",
+                hint="change train_val_split, record more trials, or drop the session",
+            )
+
+
+def _fit(session: Session, pipeline: Pipeline) -> None:
+    """Sets the maxima of `pipeline` on valid training frames whose inputs are all valid; reads in chunks."""
+    for position, op in enumerate(pipeline.ops):
+        if op.op != "maxnorm":
+            continue
+        left, right = pipeline.halo_before(position)
+        largest = 0.0
+        pieces = session.usable("train").trimmed(left, right).chunks(_FIT_FRAMES)
+        while batch := list(itertools.islice(pieces, _FIT_PIECES)):
+            start, stop = np.array(batch, np.int64).T
+            length = int((stop - start).max())
+            window = session.windows(start - left, start - left, stop + right, length + left + right, pipeline.source)
+            values = pipeline.apply(window, upto=position)[:, left : left + length]
+            mine = torch.arange(length) < torch.from_numpy(stop - start)[:, None]
+            largest = max(largest, float((values.abs() * mine[..., None]).max()))
+        if largest == 0.0:
+            raise ContractError(
+                f"session {session.name}: {pipeline.source} never changes on training frames, so maxnorm has no scale",
+                hint="drop the behaviour of this session, or correct the covariate",
+            )
+        pipeline.maxima[position] = largest

@@ -1,0 +1,188 @@
+"""How does a covariate become behaviour, window by window, as if each trial were a recording of its own?
+
+Windows are (n, W, C) float32 tensors of consecutive frames, reaching `left` and `right` frames beyond what is wanted;
+`inside` (n, W, 1) says which frames belong to the window's trial. Nothing outside a trial is ever read.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from vctrain.config.transforms import (
+    Cast,
+    Diff,
+    MaxNorm,
+    Mul,
+    Signal,
+    SignalOp,
+    Smooth,
+    SplitRelu,
+    SymLog,
+    TemporalBasis,
+)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Consecutive frames of one covariate, n times, and where the trial of each begins and ends in them."""
+
+    values: torch.Tensor
+    """(n, W, C) float32; 0 outside the trial."""
+    first: torch.Tensor
+    """(n,) int64: window position of the trial's first frame; may lie before the window."""
+    last: torch.Tensor
+    """(n,) int64: window position of the trial's last frame; may lie after the window."""
+
+    @property
+    def inside(self) -> torch.Tensor:
+        """(n, W, 1) bool."""
+        position = torch.arange(self.values.shape[1])
+        return ((position >= self.first[:, None]) & (position <= self.last[:, None]))[..., None]
+
+
+class Pipeline:
+    """The operations of one behaviour signal, with what they need around a frame and the maxima they were fitted."""
+
+    def __init__(self, signal: Signal, channels: int) -> None:
+        self.source = signal.source
+        self.ops = signal.ops
+        self.maxima: dict[int, float] = {}
+        """Fitted maximum of each maxnorm, by its position among the operations."""
+        halos = [_halo(op) for op in signal.ops]
+        self.left = sum(left for left, _ in halos)
+        self.right = sum(right for _, right in halos)
+        self.dim = channels
+        for op in signal.ops:
+            self.dim *= _widening(op)
+
+    def halo_before(self, position: int) -> tuple[int, int]:
+        """Frames that the operations before `position` need on either side."""
+        halos = [_halo(op) for op in self.ops[:position]]
+        return sum(left for left, _ in halos), sum(right for _, right in halos)
+
+    def apply(self, window: Window, upto: int | None = None) -> torch.Tensor:
+        """The columns (n, W, dim) of the whole window; right except within the halo at its ends; 0 outside the trial.
+
+        `upto` stops before the operation at that position.
+        """
+        inside = window.inside
+        values = window.values
+        for position, op in enumerate(self.ops[:upto]):
+            values = _apply(op, values, inside, window, self.maxima.get(position, 1.0))
+        return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0) * inside
+
+
+@functools.cache
+def basis_matrix(op: TemporalBasis) -> torch.Tensor:
+    """The bank of `op`, (n_basis, history_bins + 1) float32: delta functions, then raised cosines, then one zero column
+    in front, rows normalised to length 1 (Pillow et al. 2008, in the legacy system's parametrisation)."""
+    length = max(1, op.history_bins)
+    rows = np.zeros((op.num_delta_funcs + op.num_cosine_funcs, length))
+    for row in range(min(op.num_delta_funcs, length)):
+        rows[row, row] = 1.0
+    if op.num_cosine_funcs:
+        rows[op.num_delta_funcs :] = _raised_cosines(op, length)
+    bank = np.concatenate([np.zeros((len(rows), 1)), rows], axis=1)
+    if op.normalize:
+        norms = np.linalg.norm(bank, axis=1, keepdims=True)
+        bank = bank / np.where(norms > 0, norms, 1.0)
+    return torch.from_numpy(bank.astype(np.float32))
+
+
+def _raised_cosines(op: TemporalBasis, length: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    times = np.arange(length) * op.bin_size_ms
+    first, last = op.peak_range_ms
+    if op.log_spacing:
+        times, first, last = np.log(times + 1e-6), math.log(max(0.01, first)), math.log(max(0.01, last))
+    if op.num_cosine_funcs == 1:
+        centres, width = np.array([(first + last) / 2]), last - first
+    else:
+        centres = np.linspace(first, last, op.num_cosine_funcs)
+        width = 2 * (centres[1] - centres[0])
+    phase = (times[None, :] - centres[:, None]) * math.pi / width
+    bumps: np.ndarray[tuple[int, int], np.dtype[np.float64]] = np.where(
+        np.abs(phase) > math.pi, 0.0, (np.cos(phase) + 1) / 2
+    )
+    return bumps
+
+
+def _halo(op: SignalOp) -> tuple[int, int]:
+    if isinstance(op, Diff):
+        return 1, 0
+    if isinstance(op, TemporalBasis):
+        length = max(1, op.history_bins)
+        return (length, 0) if op.causal else ((length + 1) // 2, length - (length + 1) // 2)
+    if isinstance(op, Smooth):
+        return _radius(op), _radius(op)
+    return 0, 0
+
+
+def _widening(op: SignalOp) -> int:
+    if isinstance(op, TemporalBasis):
+        return op.num_delta_funcs + op.num_cosine_funcs
+    return 2 if isinstance(op, SplitRelu) else 1
+
+
+def _radius(op: Smooth) -> int:
+    return (int(6 * op.sigma) + 1) // 2 if op.sigma > 0 else 0
+
+
+def _apply(op: SignalOp, values: torch.Tensor, inside: torch.Tensor, window: Window, maximum: float) -> torch.Tensor:
+    if isinstance(op, Diff):
+        step = torch.zeros_like(values)
+        step[:, 1:] = (values[:, 1:] - values[:, :-1]) * (inside[:, 1:] & inside[:, :-1])
+        return torch.nan_to_num(step, nan=0.0, posinf=0.0, neginf=0.0)
+    if isinstance(op, MaxNorm):
+        return values / maximum
+    if isinstance(op, SymLog):
+        return torch.sign(values) * torch.log1p(values.abs())
+    if isinstance(op, Mul):
+        return values * op.value
+    if isinstance(op, SplitRelu):
+        return torch.cat([torch.relu(values), torch.relu(-values)], dim=2)
+    if isinstance(op, Cast):
+        return values.to(getattr(torch, op.value)).float()
+    finite = torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0) * inside
+    if isinstance(op, TemporalBasis):
+        return _filtered(op, finite)
+    return _smoothed(op, finite, window)
+
+
+def _filtered(op: TemporalBasis, values: torch.Tensor) -> torch.Tensor:
+    n, width, channels = values.shape
+    bank = basis_matrix(op)
+    kernel = (bank.flip(1) if op.causal else bank)[:, None, :]
+    rows = values.transpose(1, 2).reshape(n * channels, 1, width)
+    out = functional.conv1d(functional.pad(rows, _halo(op)), kernel)
+    return out.reshape(n, channels * len(bank), width).transpose(1, 2)
+
+
+def _smoothed(op: Smooth, values: torch.Tensor, window: Window) -> torch.Tensor:
+    radius = _radius(op)
+    if radius == 0:
+        return values
+    n, width, channels = values.shape
+    offset = torch.arange(-radius, radius + 1)
+    weight = torch.exp(-0.5 * (offset.double() / op.sigma) ** 2)
+    weight = (weight / weight.sum()).float()
+    reached = torch.arange(width)[:, None] + offset[None, :]
+    first, span = window.first[:, None, None], (window.last - window.first)[:, None, None]
+    period = (2 * span).clamp(min=1)
+    folded = torch.remainder(reached[None] - first, period)
+    folded = torch.where(folded > span, period - folded, folded).clamp(min=0)
+    index = (first + folded).clamp(0, width - 1).reshape(n, -1, 1).expand(-1, -1, channels)
+    around = torch.gather(values, 1, index).reshape(n, width, 2 * radius + 1, channels)
+    return torch.einsum("nwkc,k->nwc", around, weight)
+
+
+def behavior_of(pipelines: Sequence[Pipeline], windows: dict[str, Window], left: int, length: int) -> torch.Tensor:
+    """The behaviour (n, length, D) of the frames that begin `left` frames into the windows."""
+    columns = [pipeline.apply(windows[pipeline.source])[:, left : left + length] for pipeline in pipelines]
+    return torch.cat(columns, dim=2).contiguous()

@@ -1,0 +1,1 @@
+"""How well predicted rates explain observed spikes."""

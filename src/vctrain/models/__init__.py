@@ -1,0 +1,1 @@
+"""The twin and its components: what turns clips into predicted rates."""

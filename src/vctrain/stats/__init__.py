@@ -1,0 +1,1 @@
+"""Statistics of recordings: spike-triggered maps."""

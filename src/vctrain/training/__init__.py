@@ -1,0 +1,1 @@
+"""Training a twin: loss, optimizer, schedules, the Lightning module and the fit."""

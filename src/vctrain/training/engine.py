@@ -1,0 +1,112 @@
+"""How a Lightning trainer is made for this machine: accelerator, processes, precision, silence."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+
+from vctrain.errors import FaultError, UsageError
+from vctrain.runs.supervisor import launched_externally
+
+
+def resolve_accelerator(accelerator: str) -> str:
+    """``cpu`` or ``gpu``; ``auto`` takes a GPU when torch sees one.
+
+    `FaultError` when a GPU was asked for and none is there.
+    """
+    if accelerator == "auto":
+        return "gpu" if torch.cuda.is_available() else "cpu"
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise FaultError(
+            "--accelerator gpu: torch sees no GPU here",
+            hint="use --accelerator cpu, or install a torch build for your GPU",
+        )
+    return accelerator
+
+
+def check_devices(accelerator: str, devices: int, nodes: int) -> None:
+    """Refuse numbers of devices and nodes that this start cannot give."""
+    if nodes > 1 and not launched_externally():
+        raise UsageError(
+            f"--nodes {nodes}: this process was not started as one of several nodes",
+            hint="start one command a process with srun or torchrun; vctrain itself starts processes on one machine",
+        )
+    if accelerator == "gpu" and devices > torch.cuda.device_count():
+        raise FaultError(
+            f"--devices {devices}: torch sees {torch.cuda.device_count()} GPU(s)", hint="ask for fewer devices"
+        )
+
+
+def world() -> tuple[int, int]:
+    """This process's rank and the number of processes, from the launcher's variables."""
+    if "RANK" in os.environ:
+        return int(os.environ["RANK"]), int(os.environ.get("WORLD_SIZE", "1"))
+    if launched_externally():
+        return int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"])
+    return 0, 1
+
+
+def _hush() -> None:
+    """Lightning's banners and its advice on data loader workers do not concern our loaders."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for pattern in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory.*exists and is not empty.*",
+        ".*lr_scheduler.step.*before.*optimizer.step.*",
+        ".*is smaller than the logging interval.*",
+        ".*LeafSpec.*",
+        ".*broadcast_buffers.*",
+        ".*sync_dist.*",
+    ):
+        warnings.filterwarnings("ignore", message=pattern)
+
+
+def build_trainer(
+    *,
+    accelerator: str,
+    devices: int,
+    nodes: int = 1,
+    precision: str = "32-true",
+    callbacks: Sequence[pl.Callback] = (),
+    **options: Any,
+) -> pl.Trainer:
+    """A Lightning trainer on one process or DDP.
+
+    Samplers, progress and logging are ours; see the callbacks.     Buffers are constants, so DDP need not broadcast
+    them (a broadcast would also deadlock a validation whose chunks     do not divide by the ranks), and every
+    parameter takes part in every step, so nothing unused has to be looked for.
+    """
+    _hush()
+    torch.set_float32_matmul_precision("high")
+    strategy: Strategy | str = "auto"
+    if devices * nodes > 1:
+        backend = "nccl" if accelerator == "gpu" else "gloo"
+        strategy = DDPStrategy(
+            find_unused_parameters=False,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+            process_group_backend=backend,
+        )
+    return pl.Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        strategy=strategy,
+        precision=precision,  # type: ignore[arg-type]
+        callbacks=list(callbacks),
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        inference_mode=True,
+        **options,
+    )

@@ -1,0 +1,264 @@
+"""One training run, from settings to a run directory with a checkpoint and exact bits per spike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+
+from vctrain import console
+from vctrain.config.datasets import load_dataset_configs
+from vctrain.config.resolve import read_settings
+from vctrain.config.schema import Settings
+from vctrain.data.loader import EvalLoader, TrainLoader
+from vctrain.data.opening import open_sessions
+from vctrain.data.sampler import ClipSampler
+from vctrain.data.session import Session
+from vctrain.errors import UsageError
+from vctrain.models.twin import Twin, context_of
+from vctrain.runs import directory
+from vctrain.runs.checkpoints import content
+from vctrain.runs.supervisor import launched_externally, run_ranks
+from vctrain.training.allocator import keep_freed_memory
+from vctrain.training.callbacks.best_link import BestLink
+from vctrain.training.callbacks.records import Records
+from vctrain.training.engine import build_trainer, check_devices, resolve_accelerator, world
+from vctrain.training.initialise import initialise
+from vctrain.training.module import TwinModule, ValidationResult
+from vctrain.training.optimizer import parameter_groups
+
+EVAL_FRAMES = 240
+EVAL_CLIPS = 4
+"""The one canonical shape of evaluation chunks: the digits of a figure must not depend on the batch size or the
+ranks."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a run needs, opened and checked; nothing has been written."""
+
+    sessions: tuple[Session, ...]
+    twin: Twin
+    sampler: ClipSampler
+    accelerator: str
+
+
+def prepare(settings: Settings, world_size: int) -> Prepared:
+    """Open the recordings, build the twin and the sampler.
+
+    Raises what the user has to know before anything is created.
+    """
+    if settings.data.path is None:
+        raise UsageError("no recordings: data.path is not set", hint="give --data PATH")
+    accelerator = resolve_accelerator(settings.trainer.accelerator)
+    check_devices(accelerator, settings.trainer.devices, settings.trainer.nodes)
+    specs = load_dataset_configs(
+        settings.data.path,
+        data_root=settings.data.root,
+        types=settings.data.types,
+        max_datasets=settings.data.max_datasets,
+    )
+    context = context_of(settings.model)
+    sessions = open_sessions(specs, context, settings.data.settle_seconds)
+    sampler = ClipSampler(
+        sessions,
+        composition=settings.data.composition,
+        batch_clips=settings.data.batch_clips,
+        context=context,
+        clip_frames=settings.data.clip_frames,
+        seed=settings.seed,
+        world_size=world_size,
+    )
+    pl.seed_everything(settings.seed, workers=False, verbose=False)
+    return Prepared(sessions, Twin(settings.model, sessions), sampler, accelerator)
+
+
+def describe(settings: Settings) -> dict[str, Any]:
+    """What `train --dry-run` shows: sessions, frames and clips, parameters, optimizer groups; writes nothing."""
+    prepared = prepare(settings, settings.trainer.devices * settings.trainer.nodes)
+    shares = prepared.sampler.shares.tolist()
+    sessions = []
+    for session, clips in zip(prepared.sessions, shares, strict=True):
+        frames = {
+            split: int((s[:, 1] - s[:, 0]).sum()) for split in ("train", "val") for s in [session.segments(split)]
+        }
+        sessions.append(
+            {
+                "name": session.name,
+                "units": session.n_units,
+                "frames": session.n_frames,
+                "train_frames": frames["train"],
+                "val_frames": frames["val"],
+                "clips": clips,
+            }
+        )
+    groups = parameter_groups(prepared.twin, settings.optim)
+    return {
+        "sessions": sessions,
+        "context": prepared.twin.context,
+        "parameters": {part: sum(g.size for g in groups if g.name.startswith(part)) for part in ("core", "head")},
+        "groups": [
+            {"name": g.name, "lr": g.lr, "weight_decay": g.weight_decay, "tensors": len(g.parameters), "size": g.size}
+            for g in groups
+        ],
+        "steps": settings.trainer.max_epochs * settings.trainer.steps_per_epoch,
+    }
+
+
+def train(settings: Settings, *, run_dir: Path, provenance: Mapping[str, str], argv: Sequence[str]) -> dict[str, Any]:
+    """Train as ``settings`` say and return the figures of `train --json` (without ``ok`` and ``command``).
+
+    The run directory is created only after recordings, model and batch composition were accepted.
+    """
+    processes = settings.trainer.devices * settings.trainer.nodes
+    prepared = prepare(settings, processes)
+    rank, _ = world()
+    if rank == 0:
+        directory.create_run_dir(run_dir, settings, provenance, argv)
+        directory.write_contract(run_dir, [session.describe() for session in prepared.sessions])
+    if processes > 1 and not launched_externally():
+        del prepared
+        return run_ranks("vctrain.training.fit:train_rank", {"run_dir": str(run_dir)}, processes)
+    return _recorded(settings, prepared, run_dir)
+
+
+def train_rank(run_dir: str) -> dict[str, Any]:
+    """One rank of a run whose directory exists: its settings are those of the directory's config.yaml."""
+    folder = Path(run_dir)
+    settings = read_settings(folder / "config.yaml")
+    prepared = prepare(settings, settings.trainer.devices * settings.trainer.nodes)
+    return _recorded(settings, prepared, folder)
+
+
+def _recorded(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any]:
+    """`_run`, with its log, and with its end in run.json whatever the end is."""
+    rank, _ = world()
+    if rank == 0:
+        console.log_to(run_dir / "run.log")
+        for session in prepared.sessions:
+            for line in session.notes:
+                console.note(line)
+    try:
+        return _run(settings, prepared, run_dir)
+    except BaseException as error:
+        # Lightning turns an interrupt into SystemExit; the reason is its context.
+        interrupted = isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
+        if rank == 0:
+            state = "interrupted" if interrupted else "failed"
+            directory.update_run(run_dir, state=state, error=console.one_line(f"{type(error).__name__}: {error}")[:500])
+        if interrupted and not isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
+
+
+def _run(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any]:
+    """Fit on this rank; rank 0 keeps the records."""
+    rank, world_size = world()
+    started = time.monotonic()
+    keep_freed_memory()
+    sessions, twin = prepared.sessions, prepared.twin
+    if rank == 0:
+        # DDP broadcasts rank 0's weights when it wraps the twin, so the other ranks need not read the frames again.
+        for report in initialise(twin, sessions, settings.init):
+            console.note(str(report))
+            directory.append_event(run_dir, "initialised", **report.__dict__)
+    torch.manual_seed(settings.seed * 1009 + rank)
+    total_steps = settings.trainer.max_epochs * settings.trainer.steps_per_epoch
+    stored = content(settings, [session.describe() for session in sessions], twin.context)
+    module = TwinModule(twin, settings.optim, total_steps, stored)
+    trainer = build_trainer(
+        accelerator=prepared.accelerator,
+        devices=settings.trainer.devices,
+        nodes=settings.trainer.nodes,
+        precision=settings.trainer.precision,
+        callbacks=_callbacks(settings, run_dir, total_steps, rank),
+        max_epochs=settings.trainer.max_epochs,
+        limit_train_batches=settings.trainer.steps_per_epoch,
+        gradient_clip_val=settings.optim.grad_clip or None,
+        default_root_dir=str(run_dir),
+    )
+    train_loader = TrainLoader(
+        prepared.sampler,
+        sessions,
+        rank=rank,
+        steps_per_epoch=settings.trainer.steps_per_epoch,
+        start_step=lambda: trainer.global_step,
+        pin_memory=prepared.accelerator == "gpu",
+    )
+    val_loader = validation_loader(sessions, "val", twin.context, rank, world_size)
+    trainer.fit(module, train_dataloaders=train_loader, val_dataloaders=val_loader)
+    trainer.save_checkpoint(run_dir / "checkpoints" / "last.ckpt")
+    return _finish(module, trainer, run_dir, started, rank)
+
+
+def validation_loader(sessions: Sequence[Session], split: str, context: int, rank: int, world_size: int) -> EvalLoader:
+    """Every frame of ``split`` once, in canonical chunks, with the true rates where they are known."""
+    return EvalLoader(
+        sessions,
+        split=split,
+        context=context,
+        frames=EVAL_FRAMES,
+        clips=EVAL_CLIPS,
+        rank=rank,
+        world_size=world_size,
+        rate_true=True,
+    )
+
+
+def _callbacks(settings: Settings, run_dir: Path, total_steps: int, rank: int) -> list[pl.Callback]:
+    folder = run_dir / "checkpoints"
+    best = ModelCheckpoint(
+        dirpath=folder,
+        filename="{epoch:02d}-{val_bps_overall:.4f}",
+        monitor="val_bps_overall",
+        mode="max",
+        save_top_k=settings.checkpoint.keep_best,
+        enable_version_counter=False,
+    )
+    last = ModelCheckpoint(
+        dirpath=folder,
+        filename="last",
+        monitor=None,
+        save_top_k=1,
+        every_n_train_steps=settings.checkpoint.every_n_steps or settings.trainer.steps_per_epoch,
+        save_on_train_epoch_end=False,
+        enable_version_counter=False,
+    )
+    callbacks: list[pl.Callback] = [Records(run_dir, total_steps, rank), best, last, BestLink(best, rank)]
+    if settings.trainer.patience is not None:
+        callbacks.append(
+            EarlyStopping(
+                "val_bps_overall",
+                mode="max",
+                patience=settings.trainer.patience,
+                min_delta=settings.trainer.min_delta,
+                check_finite=True,
+            )
+        )
+    return callbacks
+
+
+def _finish(module: TwinModule, trainer: pl.Trainer, run_dir: Path, started: float, rank: int) -> dict[str, Any]:
+    """The figures of the best validation, which is what best.ckpt holds."""
+    records = next(c for c in trainer.callbacks if isinstance(c, Records))  # type: ignore[attr-defined]
+    best: ValidationResult = records.best
+    result = {
+        "run": str(run_dir),
+        "checkpoint": str(run_dir / "checkpoints" / "best.ckpt"),
+        "val_bps_overall": best.bps_overall,
+        "val_bps": best.by_session,
+        "oracle_bps_overall": best.oracle_overall,
+        "fraction_of_oracle": best.fraction_of_oracle,
+        "steps": trainer.global_step,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    if rank == 0:
+        directory.update_run(run_dir, state="done", best_score=best.bps_overall, seconds=result["seconds"])
+        directory.append_event(run_dir, "finished", **result)
+    return result

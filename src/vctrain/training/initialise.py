@@ -1,0 +1,148 @@
+"""What a new twin takes from training frames before its first step: mean rates, and where each unit looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vctrain.config.schema import InitConfig
+from vctrain.data.clips import SessionClips
+from vctrain.data.loader import EvalLoader
+from vctrain.data.rates import training_rates
+from vctrain.data.session import Session
+from vctrain.errors import ContractError
+from vctrain.models.adapter import normalise
+from vctrain.models.twin import Twin
+from vctrain.stats.maps import (
+    MapSums,
+    Positions,
+    accumulate,
+    find_positions,
+    main_components,
+    patches,
+    time_courses,
+)
+
+MAP_SECONDS = 0.12
+"""Stimulus history read for the maps of a twin without temporal kernels."""
+
+
+@dataclass(frozen=True)
+class InitReport:
+    """How many units of a session were placed by their own map, and how many at the session's median."""
+
+    session: str
+    units: int
+    mapped: int
+
+    def __str__(self) -> str:
+        if self.mapped == self.units:
+            return f"{self.session}: all {self.units} units placed by their maps"
+        where = "the median of the others" if self.mapped else "the centre"
+        return f"{self.session}: {self.mapped} of {self.units} units placed by their maps, the rest at {where}"
+
+
+def _lags(twin: Twin, rate_hz: float) -> int:
+    wanted = twin.frontend.taps if twin.frontend is not None else max(round(MAP_SECONDS * rate_hz), 6)
+    return min(wanted, twin.context + 1)
+
+
+@dataclass
+class _Moments:
+    """Running sums of behaviour over valid frames, float64 ``(D,)``."""
+
+    n: float
+    total: Tensor
+    squares: Tensor
+
+    def add(self, behavior: Tensor, valid: Tensor) -> None:
+        rows = behavior[valid].double()
+        self.n += len(rows)
+        self.total += rows.sum(0)
+        self.squares += rows.square().sum(0)
+
+    def mean_std(self) -> tuple[Tensor, Tensor]:
+        mean = self.total / max(self.n, 1.0)
+        return mean, (self.squares / max(self.n, 1.0) - mean.square()).clamp_min(0).sqrt()
+
+
+def _training_clips(session: Session, lags: int, frames: int) -> Iterator[SessionClips]:
+    """Training clips with ``lags`` - 1 frames of history, about ``frames`` scored frames spread over the session."""
+    loader = EvalLoader((session,), "train", context=lags - 1, frames=256, clips=4)
+    keep = max(1, math.ceil(len(loader) * 1024 / max(frames, 1)))
+    for group in range(0, len(loader), keep):
+        yield from loader.batch(group).parts
+
+
+def _maps_input(clips: Iterator[SessionClips], moments: _Moments | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    for part in clips:
+        if moments is not None and part.behavior is not None:
+            scored = part.robs.shape[1]
+            moments.add(part.behavior[:, -scored:], (part.dfs > 0).any(-1))
+        yield normalise(part.stim), part.robs, part.dfs
+
+
+def initialise(twin: Twin, sessions: Sequence[Session], config: InitConfig) -> list[InitReport]:
+    """What the twin takes from training frames: biases from rates, behaviour's moments, positions and kernels from
+    maps.
+
+    Reads about ``config.map_minutes`` of training frames a session. Returns what was placed, a report a session.
+    Raises `ContractError` for a session without training frames.
+    """
+    reports, courses, surroundings = [], [], []
+    width = twin.modulator.encoder.mean.numel() if twin.modulator is not None else 0
+    moments = _Moments(0.0, torch.zeros(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64))
+    for index, session in enumerate(sessions):
+        twin.set_rates(index, torch.from_numpy(training_rates(session)))
+        lags = _lags(twin, session.rate_hz)
+        clips = _training_clips(session, lags, round(config.map_minutes * 60 * session.rate_hz))
+        sums = accumulate(_maps_input(clips, moments if width else None), lags)
+        if sums is None:
+            raise ContractError(
+                f"session {session.name}: no training frame for the maps of its units",
+                hint="use a model with less context, or longer trials",
+            )
+        positions = find_positions(sums, session.height, session.width)
+        if config.readout_positions == "maps":
+            twin.set_positions(index, positions.center)
+            reports.append(InitReport(session.name, session.n_units, int(positions.clear.sum())))
+        courses.append(time_courses(sums, positions))
+        surroundings.append(_surroundings(twin, session, sums, positions))
+    if twin.modulator is not None:
+        twin.modulator.encoder.set_moments(*moments.mean_std())
+    if config.kernels == "maps":
+        _set_kernels(twin, torch.cat(courses), torch.cat(surroundings))
+    return reports
+
+
+def _surroundings(twin: Twin, session: Session, sums: MapSums, positions: Positions) -> Tensor:
+    """Averages around the units on the core's grid, the size of a stem kernel; ``(n clear, lags, side, side)``."""
+    side = twin.convnet.stem.kernel.raw.shape[-1] if twin.convnet is not None and twin.convnet.stem is not None else 1
+    step = ((session.height - 1) / max(twin.grid - 1, 1), (session.width - 1) / max(twin.grid - 1, 1))
+    return patches(sums, positions, session.height, session.width, side, step)
+
+
+def _set_kernels(twin: Twin, courses: Tensor, surroundings: Tensor) -> None:
+    """Start the temporal bank, and the stem on top of it, in the subspace of the units' own averages.
+
+    The temporal kernels are the main time courses of the averages; the stem's filters the main components of the
+    averages seen through those kernels. Channels for which there is no component keep what their config gave them.
+    """
+    if twin.frontend is None or len(courses) == 0:
+        return
+    bank = twin.frontend.kernel
+    main = main_components(courses, bank.raw.shape[0])
+    bank.set_first(F.pad(main, (twin.frontend.taps - main.shape[1], 0))[:, None])
+    stem = None if twin.convnet is None else twin.convnet.stem
+    if stem is None or stem.taps != 1 or stem.kernel.raw.shape[-1] != stem.kernel.raw.shape[-2]:
+        return
+    kernels = bank()[:, 0].detach()
+    kernels = kernels[:, twin.frontend.taps - surroundings.shape[1] :] / kernels.norm(dim=1, keepdim=True)
+    seen = torch.einsum("ulyx,kl->ukyx", surroundings, kernels)
+    filters = main_components(seen.flatten(1), stem.kernel.raw.shape[0])
+    stem.kernel.set_first(filters.view(len(filters), *stem.kernel.raw.shape[1:]))

@@ -1,0 +1,40 @@
+"""The training loss: Poisson negative log-likelihood, the same on any number of processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vctrain.data.clips import ClipBatch
+from vctrain.metrics.bps import RATE_FLOOR
+
+
+def poisson_sum(rate: Tensor, robs: Tensor, dfs: Tensor) -> Tensor:
+    """Sum over valid entries of ``rate - robs * ln max(rate, 1e-8)``; ``rate``, ``robs`` ``(n, L, U)``, ``dfs``
+    ``(n, L, 1|U)``."""
+    nll = rate - robs * rate.clamp_min(RATE_FLOOR).log()
+    return (nll * dfs).sum()
+
+
+def session_losses(rates: Sequence[Tensor], batch: ClipBatch) -> list[Tensor]:
+    """This process's share of each session's loss: its masked sum over the mask count *of all processes*.
+
+    Summed over processes, a share becomes the masked mean of the session; see `step_loss`.
+    """
+    return [
+        poisson_sum(rate, part.robs, part.dfs) / max(float(batch.counts[part.session]), 1.0)
+        for rate, part in zip(rates, batch.parts, strict=True)
+    ]
+
+
+def step_loss(shares: Sequence[Tensor], batch: ClipBatch, world_size: int) -> Tensor:
+    """Mean over the sessions with a valid entry in this step of the session's masked mean.
+
+    DDP averages gradients over processes, so the share is multiplied by their number: the averaged gradient is then
+    the gradient of the whole step's loss, whatever the split of clips over processes (defect A9 of the system before
+    this one).
+    """
+    present = max(int((batch.counts > 0).sum()), 1)
+    return torch.stack(list(shares)).sum() * (world_size / present)

@@ -1,0 +1,70 @@
+"""Which parameters learn at which rate, and which of them decay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from vctrain.config.schema import OptimConfig
+from vctrain.models.twin import Twin
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """One optimizer group: ``core`` or ``head``, decayed or not."""
+
+    name: str
+    lr: float
+    weight_decay: float
+    parameters: tuple[tuple[str, nn.Parameter], ...]
+
+    @property
+    def size(self) -> int:
+        """Number of scalars in the group."""
+        return sum(parameter.numel() for _, parameter in self.parameters)
+
+
+def is_decayed(name: str, parameter: nn.Parameter) -> bool:
+    """Weight decay is for weights: kernels, linear maps and readout features.
+
+    Biases, gains of norms and kernels, readout positions and widths, and stimulus alignments are not weights: pulling
+    them towards zero would move receptive fields to the centre and blur or crop stimuli.
+    """
+    if name.startswith("adapters."):
+        return False
+    if name.startswith("readouts."):
+        return name.endswith(".features")
+    return parameter.ndim > 1
+
+
+def parameter_groups(twin: Twin, config: OptimConfig) -> list[ParameterGroup]:
+    """Core and head (adapters and readouts), each with its decayed and undecayed part; empty groups are left out."""
+    named = [(name, parameter) for name, parameter in twin.named_parameters() if parameter.requires_grad]
+    groups = []
+    for part, scale in (("core", config.core_lr_scale), ("head", 1.0)):
+        for decayed in (True, False):
+            members = tuple(
+                (name, parameter)
+                for name, parameter in named
+                if name.startswith(("adapters.", "readouts.")) == (part == "head")
+                and is_decayed(name, parameter) == decayed
+            )
+            if members:
+                decay = config.weight_decay if decayed else 0.0
+                label = f"{part}, decayed" if decayed else part
+                groups.append(ParameterGroup(label, config.lr * scale, decay, members))
+    return groups
+
+
+def build_optimizer(groups: Iterable[ParameterGroup], config: OptimConfig) -> torch.optim.AdamW:
+    """AdamW over ``groups``."""
+    return torch.optim.AdamW(
+        [
+            {"params": [p for _, p in group.parameters], "lr": group.lr, "weight_decay": group.weight_decay}
+            for group in groups
+        ],
+        betas=config.betas,
+    )

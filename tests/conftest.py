@@ -1,0 +1,46 @@
+"""One small simulation and one short run on it, which tests of training, evaluation and contracts share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_sessions import SIMULATION, settings
+
+from vctrain.config.schema import Settings
+
+
+@dataclass(frozen=True)
+class TinyRun:
+    """A finished run: its directory, what `train` returned, and its settings. Tests only read it."""
+
+    folder: Path
+    result: dict[str, Any]
+    settings: Settings
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset config of two simulated sessions of four units; tests only read it."""
+    from vctrain.data.simulation import simulate
+
+    folder = tmp_path_factory.mktemp("tiny") / "sessions"
+    simulate(folder, SIMULATION)
+    return folder / "dataset.yaml"
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
+    """Three short epochs of the small twin on `tiny_data`, on one process."""
+    from vctrain.training.fit import train
+
+    chosen = settings(tiny_data)
+    folder = tmp_path_factory.mktemp("tiny-run") / "run"
+    result = train(chosen, run_dir=folder, provenance={"seed": "--seed"}, argv=["vctrain", "train"])
+    return TinyRun(folder, result, chosen)

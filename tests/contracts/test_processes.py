@@ -1,0 +1,103 @@
+"""One process or several, once or twice: the same figures and the same weights. Real processes over gloo."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from made_sessions import settings
+
+from vctrain.evaluation.evaluate import evaluate
+from vctrain.runs.checkpoints import read_checkpoint
+from vctrain.training import fit
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digits of a sum depend on the number of threads, which must be that of the ranks."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_same_settings_and_seed_give_the_same_run(tiny_run, tmp_path) -> None:
+    again = fit.train(tiny_run.settings, run_dir=tmp_path / "again", provenance={}, argv=[])
+    for name in ("best.ckpt", "last.ckpt"):
+        ours, theirs = (read_checkpoint(run / "checkpoints" / name).weights for run in (tiny_run.folder, tmp_path / "again"))
+        assert ours.keys() == theirs.keys()
+        assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
+    assert (tmp_path / "again" / "metrics.csv").read_bytes() == (tiny_run.folder / "metrics.csv").read_bytes()
+    assert again["val_bps"] == tiny_run.result["val_bps"]
+
+
+@pytest.fixture(scope="module")
+def two_processes(tiny_data, tmp_path_factory):
+    """Two steps of the tiny twin on two processes: the run directory and its result."""
+    changes = {"trainer.max_epochs": 1, "trainer.steps_per_epoch": 2, "trainer.devices": 2, "optim.warmup_steps": 0}
+    folder = tmp_path_factory.mktemp("ddp") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS"):
+            patch.delenv(name, raising=False)
+        result = fit.train(settings(tiny_data, changes), run_dir=folder, provenance={}, argv=[])
+    return folder, result
+
+
+def test_two_processes_train_and_leave_one_record(two_processes) -> None:
+    folder, result = two_processes
+    assert result["steps"] == 2
+    run = json.loads((folder / "run.json").read_text())
+    assert run["state"] == "done"
+    assert len((folder / "metrics.csv").read_text().splitlines()) == 2
+    events = [json.loads(line)["event"] for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert (events.count("created"), events.count("validated"), events.count("finished")) == (1, 1, 1)
+
+
+def test_two_steps_on_two_processes_are_two_steps_on_one(two_processes, tiny_data, tmp_path) -> None:
+    """The same global batch: the same weights but for rounding, which AdamW spreads."""
+    folder, _ = two_processes
+    changes = {"trainer.max_epochs": 1, "trainer.steps_per_epoch": 2, "optim.warmup_steps": 0}
+    chosen = settings(tiny_data, changes)
+    fit.train(chosen, run_dir=tmp_path / "one", provenance={}, argv=[])
+    one = read_checkpoint(tmp_path / "one" / "checkpoints" / "last.ckpt").weights
+    two = read_checkpoint(folder / "checkpoints" / "last.ckpt").weights
+    start = fit.prepare(chosen, 1).twin.state_dict()
+    assert one.keys() == two.keys()
+    moved = sum(float((one[name] - start[name]).square().sum()) for name in one if "features" in name) ** 0.5
+    assert moved > 1e-3
+    for name, ours in one.items():
+        apart = (ours - two[name]).abs()
+        assert float(apart.mean()) < 2e-5, name
+        assert float((apart > 1e-4).float().mean()) < 0.05, name
+
+
+def test_figures_of_a_checkpoint_do_not_depend_on_the_processes(two_processes) -> None:
+    folder, result = two_processes
+    checkpoint = str(folder / "checkpoints" / "best.ckpt")
+    one = evaluate(checkpoint, devices=1, accelerator="cpu")
+    two = evaluate(checkpoint, devices=2, accelerator="cpu")
+    for name, session in one["sessions"].items():
+        assert two["sessions"][name]["units"] == pytest.approx(session["units"], abs=1e-12)
+        assert two["sessions"][name]["n_frames"] == session["n_frames"]
+    for key in ("bps_overall", "oracle_bps_overall", "fraction_of_oracle"):
+        assert two[key] == pytest.approx(one[key], abs=1e-12)
+    # What the run itself computed on two processes.
+    assert one["bps_overall"] == pytest.approx(result["val_bps_overall"], abs=1e-12)
+    assert one["fraction_of_oracle"] == pytest.approx(result["fraction_of_oracle"], abs=1e-12)
+
+
+def test_an_error_on_the_ranks_is_the_error_of_the_command(tiny_data, tmp_path, monkeypatch) -> None:
+    from vctrain.errors import VctrainError
+
+    chosen = settings(tiny_data, {"trainer.devices": 2, "data.batch_clips": 3})
+    with pytest.raises(VctrainError, match="batch_clips 3") as caught:
+        fit.train(chosen, run_dir=tmp_path / "run", provenance={}, argv=[])
+    assert caught.value.code == 2
+    assert "2" in caught.value.hint
+    assert "4" in caught.value.hint
+    assert not (tmp_path / "run").exists()

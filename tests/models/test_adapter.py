@@ -1,0 +1,74 @@
+"""The adapter's blur is centred and learns; its scale and shift undo a calibration error."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vctrain.config.components.heads import AffineAdapter
+from vctrain.models.adapter import SessionAdapter, blurred_hat, normalise
+
+
+@given(st.floats(-3, 3), st.floats(0.05, 3.0))
+def test_weights_sum_to_one_and_are_centred(position, sigma):
+    pixel = torch.arange(-40, 41, dtype=torch.float64)
+    weights = blurred_hat(torch.tensor(position, dtype=torch.float64) - pixel, torch.tensor(sigma, dtype=torch.float64))
+    assert float(weights.sum()) == pytest.approx(1.0, abs=1e-9)
+    assert float((weights * pixel).sum()) == pytest.approx(position, abs=1e-6)
+
+
+def test_width_of_the_blur_is_that_of_hat_and_gaussian():
+    pixel = torch.arange(-40, 41, dtype=torch.float64)
+    weights = blurred_hat(-pixel, torch.tensor(1.5, dtype=torch.float64))
+    assert float((weights * pixel.square()).sum()) == pytest.approx(1.5**2 + 1 / 6, abs=1e-3)
+
+
+def test_a14_an_impulse_stays_where_it_is():
+    adapter = SessionAdapter(AffineAdapter(init_sigma=1.0), 11)
+    image = torch.zeros(1, 1, 11, 11)
+    image[0, 0, 5, 5] = 1.0
+    out = adapter(image)[0, 0].detach()
+    axis = torch.arange(11.0)
+    assert out.shape == (11, 11)
+    assert float((out.sum(1) * axis).sum() / out.sum()) == pytest.approx(5.0, abs=1e-4)
+    assert float(out.sum()) == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("transform", ["scale", "affine"])
+def test_a14_every_parameter_has_a_gradient(transform):
+    adapter = SessionAdapter(AffineAdapter(transform=transform), 9)
+    (adapter(torch.randn(2, 3, 9, 9)) * torch.randn(2, 3, 9, 9)).sum().backward()
+    for name, parameter in adapter.named_parameters():
+        assert parameter.grad is not None, name
+        assert float(parameter.grad.abs().sum()) > 0, name
+
+
+def test_affine_without_shear_is_scale():
+    scale, affine = (SessionAdapter(AffineAdapter(transform=t, init_sigma=2.0), 9) for t in ("scale", "affine"))
+    image = torch.randn(1, 2, 9, 9)
+    with torch.no_grad():
+        for adapter in (scale, affine):
+            adapter.scale.copy_(torch.tensor([0.8, 0.6]))
+            adapter.shift.copy_(torch.tensor([0.1, -0.05]))
+        assert torch.allclose(scale(image)[..., 1:-1, 1:-1], affine(image)[..., 1:-1, 1:-1], atol=0.03)
+
+
+def test_scale_and_shift_undo_a_calibration_error():
+    """A smooth pattern stored 1.25 times too large and a little off is brought back by 1.25 and the shift."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 33), torch.linspace(-1, 1, 33), indexing="ij")
+
+    def pattern(v, u):
+        return torch.exp(-((v - 0.1) ** 2 + u**2) / 0.1)
+
+    stored = pattern(y / 1.25 - 0.08, x / 1.25)
+    adapter = SessionAdapter(AffineAdapter(init_sigma=0.05), 33)
+    with torch.no_grad():
+        adapter.scale.fill_(1.25)
+        adapter.shift.copy_(torch.tensor([0.1, 0.0]))
+        out = adapter(stored[None, None])[0, 0]
+    inner = slice(5, -5)
+    assert float((out - pattern(y, x))[inner, inner].abs().max()) < 0.02
+
+
+def test_mean_grey_is_zero_contrast():
+    assert normalise(torch.tensor([127], dtype=torch.uint8)).item() == 0.0

@@ -1,0 +1,172 @@
+"""A run, end to end: what it returns, what its directory holds, and that it trains."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from made_sessions import settings
+
+from vctrain.config.datasets import load_dataset_configs
+from vctrain.config.resolve import read_settings
+from vctrain.data.opening import open_sessions
+from vctrain.errors import UsageError
+from vctrain.models.twin import context_of
+from vctrain.runs.checkpoints import read_checkpoint
+from vctrain.training import fit
+
+NAMES = ("SimA_2024-01-01", "SimB_2024-01-02")
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_result_is_what_train_json_promises(tiny_run) -> None:
+    result = tiny_run.result
+    assert set(result) == {
+        "run",
+        "checkpoint",
+        "val_bps_overall",
+        "val_bps",
+        "oracle_bps_overall",
+        "fraction_of_oracle",
+        "steps",
+        "seconds",
+    }
+    assert json.loads(json.dumps(result)) == result
+    assert result["steps"] == 18
+    assert tuple(result["val_bps"]) == NAMES
+    assert result["val_bps_overall"] == pytest.approx(sum(result["val_bps"].values()) / 2, abs=1e-12)
+    assert Path(result["run"]) == tiny_run.folder
+    assert Path(result["checkpoint"]).is_file()
+    assert result["fraction_of_oracle"] == pytest.approx(
+        result["val_bps_overall"] / result["oracle_bps_overall"], abs=1e-12
+    )
+
+
+def test_the_directory_holds_what_a_run_directory_is(tiny_run) -> None:
+    run = tiny_run.folder
+    assert {"config.yaml", "run.json", "contract.json", "events.jsonl", "metrics.csv", "run.log"} <= {
+        path.name for path in run.iterdir()
+    }
+    assert {"last.ckpt", "best.ckpt"} <= {path.name for path in (run / "checkpoints").iterdir()}
+    numbered = [p for p in (run / "checkpoints").iterdir() if p.name.startswith("epoch=")]
+    assert 1 <= len(numbered) <= tiny_run.settings.checkpoint.keep_best
+    assert not [p for p in run.rglob("*") if p.name.endswith((".part", ".new", ".tmp"))]
+    assert read_settings(run / "config.yaml") == tiny_run.settings
+    assert "# --seed" in (run / "config.yaml").read_text()
+    state = json.loads((run / "run.json").read_text())
+    assert state["state"] == "done"
+    assert state["best_score"] == tiny_run.result["val_bps_overall"]
+    contract = json.loads((run / "contract.json").read_text())
+    assert [(s["name"], s["cids"]) for s in contract["sessions"]] == [(name, [0, 1, 2, 3]) for name in NAMES]
+    assert all(s["fingerprint"] for s in contract["sessions"])
+
+
+def test_events_tell_the_story_in_order(tiny_run) -> None:
+    events = [json.loads(line) for line in (tiny_run.folder / "events.jsonl").read_text().splitlines()]
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "created"
+    assert kinds.count("validated") == 3
+    assert kinds[-1] == "finished"
+    assert all(event["v"] == 1 and event["time"] for event in events)
+    assert [event["time"] for event in events] == sorted(event["time"] for event in events)
+
+
+def test_metrics_have_a_row_a_validation_and_no_clock(tiny_run) -> None:
+    table = rows(tiny_run.folder)
+    assert [(row["step"], row["epoch"]) for row in table] == [("6", "0"), ("12", "1"), ("18", "2")]
+    assert not [name for name in table[0] if any(word in name for word in ("time", "second", "speed", "per_s", "eta"))]
+    best = max(float(row["val_bps_overall"]) for row in table)
+    assert best == tiny_run.result["val_bps_overall"]
+    for row in table:
+        mean = sum(float(row[f"val_bps/{name}"]) for name in NAMES) / 2
+        assert float(row["val_bps_overall"]) == pytest.approx(mean, abs=1e-12)
+
+
+def test_training_lowers_the_loss(tiny_data, tmp_path) -> None:
+    """The mean loss of each epoch, on data too few to generalise from, falls well below that of the first."""
+    changes = {"trainer.max_epochs": 3, "trainer.steps_per_epoch": 30, "optim.lr": 1e-2, "data.batch_clips": 8}
+    fit.train(settings(tiny_data, changes), run_dir=tmp_path / "run", provenance={}, argv=[])
+    losses = [float(row["train_loss"]) for row in rows(tmp_path / "run")]
+    assert losses[2] < losses[0] - 0.01
+
+
+def test_a_dry_run_describes_the_run_that_follows(tiny_run, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = fit.describe(tiny_run.settings)
+    assert list(tmp_path.iterdir()) == []
+    assert plan["steps"] == tiny_run.result["steps"]
+    stored = read_checkpoint(tiny_run.folder)
+    trained = sum(p.numel() for p in stored.build().parameters() if p.requires_grad)
+    assert plan["parameters"]["core"] + plan["parameters"]["head"] == trained
+    assert sum(group["size"] for group in plan["groups"]) == trained
+    assert [s["name"] for s in plan["sessions"]] == list(NAMES)
+    assert sum(s["clips"] for s in plan["sessions"]) == tiny_run.settings.data.batch_clips
+    assert all(s["train_frames"] + s["val_frames"] <= s["frames"] for s in plan["sessions"])
+
+
+def test_every_validation_scores_each_frame_once(tiny_run) -> None:
+    data = tiny_run.settings.data
+    specs = load_dataset_configs(data.path, data_root=None, types=None, max_datasets=None)
+    context = context_of(tiny_run.settings.model)
+    sessions = open_sessions(specs, context)
+    for split in ("train", "val"):
+        seen: dict[int, float] = {0: 0.0, 1: 0.0}
+        for batch in fit.validation_loader(sessions, split, context, 0, 1):
+            for part in batch.parts:
+                seen[part.session] += float(part.dfs.sum())
+                assert part.rate_true is not None
+        assert seen == {i: float(session.n_scored(split)) for i, session in enumerate(sessions)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data.batch_clips": 1}, "batch_clips 1"),
+        ({"data.path": None}, r"data\.path"),
+        ({"model.adapter": {"type": "adapter", "grid_size": 4}, "model.convnet.stem.padding": "valid"}, "feature map"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_created(tiny_data, tmp_path, changes, message) -> None:
+    chosen = settings(tiny_data, changes)
+    if changes.get("data.path", "") is None:
+        chosen = chosen.model_copy(update={"data": chosen.data.model_copy(update={"path": None})})
+    with pytest.raises(UsageError, match=message):
+        fit.train(chosen, run_dir=tmp_path / "run", provenance={}, argv=[])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_breaks_says_so(tiny_data, tmp_path, monkeypatch) -> None:
+    def broken(*arguments: object) -> None:
+        raise ZeroDivisionError("half way")
+
+    monkeypatch.setattr(fit, "initialise", broken)
+    with pytest.raises(ZeroDivisionError):
+        fit.train(settings(tiny_data), run_dir=tmp_path / "run", provenance={}, argv=[])
+    state = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert state["state"] == "failed"
+    assert "half way" in state["error"]
+
+
+def test_early_stopping_ends_a_run_that_no_longer_improves(tiny_data, tmp_path) -> None:
+    changes = {"trainer.max_epochs": 8, "trainer.steps_per_epoch": 2, "trainer.patience": 1, "trainer.min_delta": 10.0}
+    result = fit.train(settings(tiny_data, changes), run_dir=tmp_path / "run", provenance={}, argv=[])
+    assert result["steps"] == 4
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["trainer"]["patience"] == 1
+
+
+def test_the_numbers_of_a_run_do_not_leave_the_seed_behind(tiny_data, tmp_path) -> None:
+    """Other seeds, other clips and other weights."""
+    weights = []
+    for seed in (1, 2):
+        chosen = settings(tiny_data, {"seed": seed, "trainer.max_epochs": 1, "trainer.steps_per_epoch": 1})
+        fit.train(chosen, run_dir=tmp_path / str(seed), provenance={}, argv=[])
+        weights.append(read_checkpoint(tmp_path / str(seed) / "checkpoints" / "last.ckpt").weights)
+    assert not torch.equal(weights[0]["readouts.0.features"], weights[1]["readouts.0.features"])
