@@ -29,7 +29,8 @@ from vctrain.training.schedules import lr_factor
 
 
 def test_a02_core_lr_scale_reaches_the_optimizer_and_what_is_saved(tiny_data, tmp_path) -> None:
-    changes = {"optim.core_lr_scale": 0.25, "trainer.max_epochs": 1, "trainer.steps_per_epoch": 1, "optim.warmup_steps": 0}
+    changes = {"optim.core_lr_scale": 0.25, "optim.warmup_steps": 0}
+    changes |= {"trainer.max_epochs": 1, "trainer.steps_per_epoch": 1}
     fit.train(settings(tiny_data, changes), run_dir=tmp_path / "run", provenance={}, argv=[])
     raw = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     rates = {group["initial_lr"] for group in raw["optimizer_states"][0]["param_groups"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -13,8 +14,8 @@ from vctrain.runs.checkpoints import read_checkpoint
 from vctrain.training import fit
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The digits of a sum depend on the number of threads, which must be that of the ranks."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS"):
@@ -28,7 +29,8 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_same_settings_and_seed_give_the_same_run(tiny_run, tmp_path) -> None:
     again = fit.train(tiny_run.settings, run_dir=tmp_path / "again", provenance={}, argv=[])
     for name in ("best.ckpt", "last.ckpt"):
-        ours, theirs = (read_checkpoint(run / "checkpoints" / name).weights for run in (tiny_run.folder, tmp_path / "again"))
+        runs = (tiny_run.folder, tmp_path / "again")
+        ours, theirs = (read_checkpoint(run / "checkpoints" / name).weights for run in runs)
         assert ours.keys() == theirs.keys()
         assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
     assert (tmp_path / "again" / "metrics.csv").read_bytes() == (tiny_run.folder / "metrics.csv").read_bytes()
@@ -48,6 +50,7 @@ def two_processes(tiny_data, tmp_path_factory):
     return folder, result
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_two_processes_train_and_leave_one_record(two_processes) -> None:
     folder, result = two_processes
     assert result["steps"] == 2
@@ -58,6 +61,7 @@ def test_two_processes_train_and_leave_one_record(two_processes) -> None:
     assert (events.count("created"), events.count("validated"), events.count("finished")) == (1, 1, 1)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_two_steps_on_two_processes_are_two_steps_on_one(two_processes, tiny_data, tmp_path) -> None:
     """The same global batch: the same weights but for rounding, which AdamW spreads."""
     folder, _ = two_processes
@@ -76,6 +80,7 @@ def test_two_steps_on_two_processes_are_two_steps_on_one(two_processes, tiny_dat
         assert float((apart > 1e-4).float().mean()) < 0.05, name
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_figures_of_a_checkpoint_do_not_depend_on_the_processes(two_processes) -> None:
     folder, result = two_processes
     checkpoint = str(folder / "checkpoints" / "best.ckpt")
@@ -91,6 +96,7 @@ def test_figures_of_a_checkpoint_do_not_depend_on_the_processes(two_processes) -
     assert one["fraction_of_oracle"] == pytest.approx(result["fraction_of_oracle"], abs=1e-12)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_an_error_on_the_ranks_is_the_error_of_the_command(tiny_data, tmp_path, monkeypatch) -> None:
     from vctrain.errors import VctrainError
 

@@ -168,9 +168,10 @@ def test_training_rates_are_means_over_scored_frames(sessions: tuple[Session, ..
         np.testing.assert_allclose(training_rates(session), expected, rtol=1e-12)
 
 
-def test_batches_move_whole(sessions: tuple[Session, ...]) -> None:
+def test_batches_move_whole_and_counts_stay(sessions: tuple[Session, ...]) -> None:
+    """The step asks which sessions are silent; on a device that question would wait for it."""
     batch = make_loader(sessions).batch(0).to("meta")
-    assert batch.counts.device.type == "meta"
+    assert batch.counts.device.type == "cpu"
     assert all(
         tensor.device.type == "meta"
         for part in batch.parts

@@ -20,7 +20,7 @@ def taper(taps: int, window: Window, power: float = 1.0) -> Tensor:
     A textbook Hann window of n taps is zero at both ends, so a 9-tap kernel computes 7 useful taps. Here the window of
     ``taps + 2`` samples is taken without its zero ends: the same taper, and every tap counts.
 
-    >>> taper(3, "hann").tolist()
+    >>> [round(value, 6) for value in taper(3, "hann").tolist()]
     [0.5, 1.0, 0.5]
     """
     if window == "none":

@@ -80,9 +80,9 @@ def build_trainer(
 ) -> pl.Trainer:
     """A Lightning trainer on one process or DDP.
 
-    Samplers, progress and logging are ours; see the callbacks.     Buffers are constants, so DDP need not broadcast
-    them (a broadcast would also deadlock a validation whose chunks     do not divide by the ranks), and every
-    parameter takes part in every step, so nothing unused has to be looked for.
+    Samplers, progress and logging are ours; see the callbacks. Buffers are constants, so DDP need not broadcast them
+    (a broadcast would also deadlock a validation whose chunks do not divide by the ranks), and every parameter takes
+    part in every step, so nothing unused has to be looked for.
     """
     _hush()
     torch.set_float32_matmul_precision("high")
