@@ -55,7 +55,9 @@ def test_geometry_says_where_a_feature_comes_from(pool, padding, stride):
     geometry = Geometry(21)
     block = ConvBlock(
         Block(channels=2, kernel=(1, 5, 5), padding=padding, stride=stride, pool=pool, norm="none", activation="none"),
-        1, geometry, residual=False,
+        1,
+        geometry,
+        residual=False,
     )
     block.kernel.set_effective(torch.ones_like(block.kernel.raw))
     x = torch.randn(1, 1, 1, 21, 21, requires_grad=True)

@@ -11,6 +11,7 @@ from torch import Tensor
 RATE_FLOOR = 1e-8
 """Rates enter the logarithm as ``max(rate, 1e-8)``; one definition for every figure."""
 
+
 @dataclass
 class PoissonSums:
     """Per-unit sums over valid frames, float64 ``(U,)`` each; adding two of them merges their frames.
