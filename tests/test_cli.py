@@ -100,7 +100,7 @@ def test_without_a_verb_there_is_help_and_a_usage_code(capsys):
         (["train", "--config", "gone.yaml"], "gone.yaml"),
         (["train", "--preset", "gaborium", "--set", "optim.lrr=1"], "unknown key optim.lrr"),
         (["eval-bps"], "CKPT"),
-        (["eval-bps", "x", "--split", "test"], "--split"),
+        (["eval-bps", "x", "--split", "tst"], "--split"),
         (["simulate", "out", "--types", "gabor"], "--types"),
         (["simulate", "out", "--sessions", "0"], "--sessions"),
         (["presets", "lst"], "lst"),

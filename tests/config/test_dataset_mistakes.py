@@ -72,11 +72,13 @@ def test_an_unknown_key_anywhere_is_an_error(
     assert f"unknown key {'.'.join(map(str, [*place, name]))} in {path}" == error.value.message
 
 
-def test_the_misspelt_threshold_is_not_an_unknown_key(tmp_path: Path) -> None:
+def test_the_misspelt_threshold_is_read_and_said(tmp_path: Path) -> None:
     recording(tmp_path, "Ada_2024-05-06")
-    path = config(tmp_path / "one.yaml", changed(["datafilters", "dfs", "ops", 0], {"missing_pct": {"theshold": 45}}))
-    with pytest.raises(UsageError, match="missing_pct is not available yet"):
-        load_dataset_configs(path)
+    path = config(tmp_path / "one.yaml", changed(["datafilters", "dfs", "ops", 0], {"missing_pct": {"theshold": 30}}))
+    (spec,) = load_dataset_configs(path)
+    assert spec.missing_pct is not None
+    assert spec.missing_pct.threshold == 30
+    assert any("theshold is read as threshold" in note for note in spec.notes)
 
 
 WRONG = {
@@ -94,18 +96,24 @@ WRONG = {
         "unknown operation 'dif' at transforms.eye_vel.ops.0",
     ),
     "two ops in one": (["transforms", "eye_vel", "ops", 0], {"diff": {}, "symlog": {}}, "one to a list item"),
-    "cones": (
-        ["transforms", "stim", "ops", 1],
-        {"dacones": {"alpha": 1}},
-        "dacones is not available for current twins",
-    ),
-    "whitening": (["transforms", "stim", "ops", 1], {"fftwhitening": {}}, "fftwhitening is not available"),
+    "cones": (["transforms", "stim", "ops", 1], {"dacones": {"alfa": 1}}, r"unknown key .*dacones\.alfa"),
+    "cones that learn": (["transforms", "stim", "ops", 1], {"dacones": {"learnable_params": True}}, "learnable_params"),
+    "whitening": (["transforms", "stim", "ops", 1], {"fftwhitening": {"f_0": -1}}, r"fftwhitening\.f_0"),
+    "channels of the movie": (["transforms", "stim", "ops", 1], {"splitrelu": {}}, "splitrelu makes several channels"),
+    "units of the movie": (["transforms", "stim", "ops", 1], {"select_units": "cids"}, "select_units"),
+    "the spikes themselves": (["transforms", "eye_pos", "source"], "robs", "show the twin the spikes it predicts"),
+    "a lag missing": (["keys_lags", "stim"], [0, 1, 3], "lags of stim do not count up"),
+    "a negative lag": (["keys_lags", "stim"], [-1, 0, 1], "stim has a negative lag"),
+    "a negative single lag": (["keys_lags", "robs"], -1, "robs has a negative lag"),
+    "three fractions": (["train_val_split"], [0.7, 0.2, 0.2], r"add up to 1\.1, not to 1"),
+    "four fractions": (["train_val_split"], [0.4, 0.2, 0.2, 0.2], "train_val_split"),
+    "no training": (["train_val_split"], [0, 0.5, 0.5], "train_val_split"),
     "cones on behaviour": (["transforms", "eye_pos", "ops"], [{"dacones": {}}], "dacones cannot be applied"),
     "stim as another": (["transforms", "stim", "expose_as"], "movie", "exposes stim as 'movie'"),
     "not a number": (["transforms", "eye_vel", "ops", 3], {"mul": "two"}, "mul"),
     "peaks": (["transforms", "eye_vel", "ops", 4, "temporal_basis", "peak_range_ms"], [200, 30], "first peak"),
     "filter name": (["datafilters", "dfs", "expose_as"], "mask", "'mask'"),
-    "missing_pct": (["datafilters", "dfs", "ops", 0], {"missing_pct": 45}, "missing_pct is not available yet"),
+    "missing_pct": (["datafilters", "dfs", "ops", 0], {"missing_pct": -45}, r"missing_pct\.threshold"),
 }
 
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_configs import COMPLETE, config, parent, recording
 
+from vctrain.config.components.heads import AffineAdapter, GaussianReadout
 from vctrain.config.datasets import deep_merge, load_dataset_configs
 from vctrain.config.locate import subject_of
 from vctrain.errors import ContractError, UsageError
@@ -26,12 +27,12 @@ def test_a_complete_config(tmp_path: Path) -> None:
     (spec,) = load_dataset_configs(config(tmp_path / "one.yaml", COMPLETE))
     assert (spec.name, spec.subject, spec.lab, spec.cids) == ("Ada_2024-05-06", "Ada", "yates", (3, 1))
     assert (spec.types, dict(spec.files)) == (("gaborium",), {"gaborium": file})
-    assert (spec.factor, spec.train_val_split, spec.seed, spec.n_lags) == (2, 0.75, 7, 13)
+    assert (spec.factor, spec.train_val_split, spec.seed, spec.n_lags) == (2, (0.75,), 7, 13)
     assert [op.op for op in spec.transforms.behavior[0].ops] == [
         *("diff", "maxnorm", "symlog", "mul", "temporal_basis", "splitrelu", "smooth", "cast")
     ]
     assert spec.transforms.behavior[1].ops == ()
-    assert spec.transforms.stim_ops == ("pixelnorm", "unsqueeze")
+    assert spec.transforms.stim == ()
     assert spec.notes == ()
 
 
@@ -39,8 +40,8 @@ def test_a_parent_and_its_children_in_the_order_of_the_list(tmp_path: Path) -> N
     path = parent(tmp_path, ["Zoe_2024-01-02", "Ada_2024-01-01"])
     config(tmp_path / "children" / "Ada_2024-01-01.yaml", {"cids": [5], "train_val_split": 0.5, "lab": "rowley"})
     zoe, ada = load_dataset_configs(path)
-    assert (zoe.name, zoe.cids, zoe.train_val_split) == ("Zoe_2024-01-02", (0,), 0.75)
-    assert (ada.name, ada.cids, ada.train_val_split, ada.lab) == ("Ada_2024-01-01", (5,), 0.5, "rowley")
+    assert (zoe.name, zoe.cids, zoe.train_val_split) == ("Zoe_2024-01-02", (0,), (0.75,))
+    assert (ada.name, ada.cids, ada.train_val_split, ada.lab) == ("Ada_2024-01-01", (5,), (0.5,), "rowley")
     assert len(load_dataset_configs(path, max_datasets=1)) == 1
 
 
@@ -128,10 +129,38 @@ def test_later_transforms_see_what_earlier_ones_exposed(tmp_path: Path) -> None:
     assert any("history" in note for note in spec.notes)
 
 
-def test_overrides_that_are_not_read_are_said(tmp_path: Path) -> None:
+def test_a_session_may_have_its_own_adapter_and_readout_in_either_spelling(tmp_path: Path) -> None:
     recording(tmp_path, "Ada_2024-05-06")
-    (spec,) = load_dataset_configs(config(tmp_path / "one.yaml", {**COMPLETE, "adapter": {"type": "none"}}))
-    assert any("adapter" in note for note in spec.notes)
+    own = {
+        "adapter": {"type": "adapter", "params": {"init_sigma": 2.0}},
+        "readout": {"type": "gaussian", "bias": False},
+    }
+    (spec,) = load_dataset_configs(config(tmp_path / "one.yaml", {**COMPLETE, **own}))
+    assert spec.adapter == AffineAdapter(init_sigma=2.0)
+    assert spec.readout == GaussianReadout(bias=False)
+    wrong = {"adapter": {"type": "adapter", "params": {"init_sigm": 2.0}}}
+    with pytest.raises(UsageError, match=r"unknown key adapter.*init_sigm"):
+        load_dataset_configs(config(tmp_path / "two.yaml", {**COMPLETE, **wrong}))
+
+
+def test_a_template_in_a_folder_is_no_session(tmp_path: Path) -> None:
+    for name in ("database_B", "Ada_1"):
+        config(tmp_path / f"{name}.yaml", {**COMPLETE, "session": name})
+        recording(tmp_path, name)
+    config(tmp_path / "multi_base.yaml", {key: value for key, value in COMPLETE.items() if key != "cids"})
+    first, second = load_dataset_configs(tmp_path)
+    assert [first.name, second.name] == ["Ada_1", "database_B"]
+    assert any("multi_base.yaml" in note for note in first.notes)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(0.8, (0.8,)), ([0.8, 0.2], (0.8,)), ([0.7, 0.15, 0.15], (0.7, 0.15, 0.15))],
+)
+def test_fractions_of_trials(tmp_path: Path, given: object, kept: tuple[float, ...]) -> None:
+    recording(tmp_path, "Ada_2024-05-06")
+    (spec,) = load_dataset_configs(config(tmp_path / "one.yaml", {**COMPLETE, "train_val_split": given}))
+    assert spec.train_val_split == kept
 
 
 def test_the_merge_equals_the_legacy_merge() -> None:

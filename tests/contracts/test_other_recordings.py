@@ -82,7 +82,7 @@ def test_missing_units_name_session_and_cids(tmp_path, stored) -> None:
     other = recorded(tmp_path / "other", cids=((3, 0), (0, 2)))
     with pytest.raises(ContractError) as caught:
         opened(other, stored)
-    assert f"session {NAMES[0]}: checkpoint has 3 units, data has 1 of them (missing cids 1, 5)" in caught.value.message
+    assert f"session {NAMES[0]}: checkpoint has 3 units, data has 1 (missing cids 1, 5)" in caught.value.message
     assert caught.value.code == 3
     assert str(other) in caught.value.hint
 
@@ -157,6 +157,25 @@ def test_behaviour_made_otherwise_is_refused(tmp_path, stored, transforms) -> No
     with pytest.raises(ContractError, match="transforms") as caught:
         opened(other, stored)
     assert NAMES[0] in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            {"transforms": {**EYE_VELOCITY, "stim": {"source": "stim", "ops": [{"pixelnorm": {}}, {"mul": 2.0}]}}},
+            "movie",
+        ),
+        ({"datafilters": {"dfs": {"ops": [{"missing_pct": 45}]}}}, r"missing_pct is 45\.0 in the data, None"),
+    ],
+    ids=["movie", "filter"],
+)
+def test_another_movie_or_filter_is_refused(tmp_path, stored, more, message) -> None:
+    other = recorded(tmp_path / "other", **{"transforms": {"stim": EYE_STIM, **EYE_VELOCITY}, **more})
+    with pytest.raises(ContractError, match=message) as caught:
+        opened(other, stored)
+    assert NAMES[0] in caught.value.message
+    assert "contract.json" in caught.value.hint
 
 
 def test_the_specs_are_not_changed(tmp_path, stored) -> None:

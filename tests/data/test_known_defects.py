@@ -10,9 +10,14 @@ import torch
 from made_recordings import covariates, write, write_config
 
 from vctrain.config.datasets import load_dataset_configs
+from vctrain.config.transforms import DaCones
+from vctrain.data.dset import open_dset
+from vctrain.data.filters import unit_validity
 from vctrain.data.opening import open_sessions
+from vctrain.data.recordings import Recording
 from vctrain.data.sampler import ClipSampler
-from vctrain.errors import ContractError, UsageError
+from vctrain.data.stimulus import StimChain
+from vctrain.errors import ContractError
 
 
 def test_a04_clips_are_chronological(session_config) -> None:
@@ -22,10 +27,32 @@ def test_a04_clips_are_chronological(session_config) -> None:
     assert clips.stim[0].equal(content["stim"][66:73])
 
 
-def test_a15_operations_that_pixelnorm_would_have_to_precede_are_refused(session_config) -> None:
-    transforms = {"stim": {"source": "stim", "ops": [{"pixelnorm": {}}, {"dacones": {"alpha": 0.01}}]}}
-    with pytest.raises(UsageError, match="dacones is not available"):
-        load_dataset_configs(session_config({"a": covariates()}, transforms=transforms))
+def test_a15_pixelnorm_comes_before_the_cones(session_config, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("VCTRAIN_CACHE", str(tmp_path / "cache"))
+    cones = {"alpha": 0.01, "filter_length": 8, "sampling_rate": 100}
+    transforms = {"stim": {"source": "stim", "ops": [{"pixelnorm": {}}, {"dacones": cones}]}}
+    content = covariates()
+    (session,) = open_sessions(load_dataset_configs(session_config({"a": content}, transforms=transforms)), 4)
+    shown = session.gather([70], context=0, frames=1).stim[0, 0]
+    adapt = StimChain([DaCones(**cones)])
+    normalised = (content["stim"][60:71].float() - 127) / 255
+    assert torch.allclose(shown, adapt.apply(normalised)[-1], atol=1e-7)
+    swapped = (adapt.apply(content["stim"][60:71].float())[-1] - 127) / 255
+    assert float((shown - swapped).abs().min()) > 0.1
+
+
+def test_a16_windows_of_valid_times_are_those_windows(session_config, tmp_path) -> None:
+    content = {**covariates(trials=(10,), rate=1.0), "t_bins": torch.arange(10.0)}
+    filters = {"dfs": {"ops": [{"missing_pct": {"threshold": 45}}], "expose_as": "dfs"}}
+    windows = np.array([[1.0, 3.0], [5.0, 7.0], [7.0, 9.0], [0.0, 10.0]])
+    path = session_config({"a": content}, datafilters=filters, sampling={"source_rate": 1, "target_rate": 1})
+    file = tmp_path / "Ada_2024-05-06" / "missing_pct.npz"
+    np.savez(file, windows=windows, cid=[0, 0, 0, 2], missing_pct=[5.0, 10.0, 90.0, 1.0])
+    (spec,) = load_dataset_configs(path)
+    recording = Recording("Ada", "a", open_dset(spec.files["a"]), 1)
+    first, second = unit_validity(spec.missing_pct, [recording], (0, 2), spec.folder)
+    assert first.contains(np.arange(10)).astype(int).tolist() == [0, 1, 1, 0, 0, 1, 1, 0, 0, 0]
+    assert second is None
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8, torch.float32])

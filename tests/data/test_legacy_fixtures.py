@@ -106,3 +106,42 @@ def legacy_velocity(fixture: Fixture, kind: int) -> torch.Tensor:
 
 def far_from_edges(session: Session, frame: int, reach: int = 27) -> bool:
     return any(start + reach <= frame < stop - reach for start, stop in session.segments().tolist())
+
+
+def test_the_filter_of_lost_spikes_is_that_of_the_legacy_pipeline(shared: Path) -> None:
+    """Parent and child, the misspelt threshold, an npz of percentages; legacy masks also hold its own valid frames."""
+    folder = shared / "fixtures" / "dsets"
+    expected = np.load(folder / "head_parent_Allen_2022-01-03" / "expected.npz")
+    specs = load_dataset_configs(folder / "head_parent_Allen_2022-01-03" / "parent.yaml", data_root=str(folder))
+    (session,) = open_sessions(specs, 12)
+    assert session.cids == (0, 1, 4, 8)
+    offset = 0
+    for kind in range(2):
+        legacy = expected[f"dset{kind}_dfs"].astype(bool)
+        rows = legacy.any(1)
+        mask = session.unit_mask(offset, offset + len(legacy))
+        assert mask is not None
+        np.testing.assert_array_equal(mask[rows], legacy[rows])
+        assert not mask[rows].all()
+        offset += len(legacy)
+    for split in ("train", "val"):
+        rows = expected[f"{split}_inds"][expected[f"{split}_pos"]]
+        starts = [int(session.recordings[0].n_frames * kind + frame) for kind, frame in rows]
+        clips = session.gather(starts, context=11, frames=1)
+        np.testing.assert_allclose(clips.robs[:, 0].numpy(), expected[f"{split}_robs"], atol=1e-6)
+        np.testing.assert_array_equal(clips.dfs[:, 0].numpy(), expected[f"{split}_dfs"])
+
+
+def test_the_cones_are_those_of_the_legacy_pipeline(shared: Path, monkeypatch, tmp_path: Path) -> None:
+    """Also close to the start of a trial, where the legacy filters still see the trial before (A27), within 1e-6."""
+    monkeypatch.setenv("VCTRAIN_CACHE", str(tmp_path))
+    folder = shared / "fixtures" / "dsets"
+    expected = np.load(folder / "cones_Allen_2022-01-03.expected.npz")
+    (session,) = open_sessions(load_dataset_configs(folder / "cones_Allen_2022-01-03.yaml"), 31)
+    assert any("sampling_rate: 120" in note for note in session.notes)
+    for split in ("train", "val"):
+        starts = [int(frame) for _, frame in expected[f"{split}_inds"][expected[f"{split}_pos"]]]
+        clips = session.gather(starts, context=9, frames=1)
+        assert clips.stim.dtype == torch.float32
+        np.testing.assert_allclose(clips.stim.flip(1).numpy(), expected[f"{split}_stim"][:, 0], atol=1e-6)
+        np.testing.assert_allclose(clips.robs[:, 0].numpy(), expected[f"{split}_robs"], atol=1e-6)

@@ -12,7 +12,7 @@ import torch
 
 from vctrain.config.datasets import load_dataset_configs
 from vctrain.data.opening import open_sessions
-from vctrain.data.splits import split_trials
+from vctrain.data.splits import TRAIN, split_trials
 from vctrain.errors import ContractError
 from vctrain.evaluation.evaluate import evaluate
 from vctrain.runs.checkpoints import read_checkpoint
@@ -25,11 +25,12 @@ def bps(rate: np.ndarray, robs: np.ndarray) -> float:
     return float(gain / robs.sum() / math.log(2))
 
 
-def scored_frames(file: Path, context: int, split: float, seed: int) -> np.ndarray:
+def scored_frames(file: Path, context: int, split: tuple[float, ...], seed: int) -> np.ndarray:
     """Validation frames whose context is valid and of their own trial, counted one by one from the file."""
     covariates = torch.load(file, weights_only=True)["covariates"]
     trial, valid = covariates["trial_inds"].numpy(), covariates["dpi_valid"].numpy() > 0
-    training = set(split_trials(np.unique(trial), split, seed).tolist())
+    trials = np.unique(trial)
+    training = set(trials[split_trials(trials, split, seed) == TRAIN].tolist())
     return np.array(
         [
             frame

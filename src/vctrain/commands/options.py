@@ -22,6 +22,7 @@ class Split(StrEnum):
 
     train = "train"
     val = "val"
+    test = "test"
     all = "all"
 
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from vctrain.config.base import Config
+from vctrain.config.components.heads import Adapter, Readout
+from vctrain.config.old_spellings import flat_component
 from vctrain.config.transforms import Transform
 
 
@@ -27,6 +38,9 @@ class MissingPct(Config):
     """Units whose spikes are not lost to the detection threshold."""
 
     threshold: PositiveFloat = 45.0
+    """Percent of missing spikes from which a unit does not count."""
+    source: str | None = None
+    """A covariate, or an npz file in the session's folder; None: the covariate missing_pct, else missing_pct.npz."""
 
 
 _SCALAR_FIELD = {"valid_nlags": "n_lags", "missing_pct": "threshold"}
@@ -60,6 +74,26 @@ class DataFilter(Config):
     expose_as: str = "dfs"
 
 
+def _fractions(value: Any) -> Any:
+    return (value,) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _shares_of_trials(value: tuple[float, ...]) -> tuple[float, ...]:
+    if not 1 <= len(value) <= 3 or any(not 0 < share < 1 for share in value):
+        raise ValueError("expected the fraction of trials to train on, or [train, val, test], each between 0 and 1")
+    if len(value) > 1 and abs(sum(value) - 1) > 1e-6:
+        raise ValueError(f"the fractions add up to {sum(value):g}, not to 1")
+    return value[:1] if len(value) == 2 else value
+
+
+Fractions = Annotated[tuple[float, ...], BeforeValidator(_fractions), AfterValidator(_shares_of_trials)]
+"""(train,) or (train, val, test); what (train,) leaves is for validation."""
+
+
+def _component(value: Any) -> Any:
+    return flat_component(value) if isinstance(value, dict) else value
+
+
 class DatasetFile(Config):
     """A dataset YAML: one session, or (in a parent) what its sessions share."""
 
@@ -72,12 +106,12 @@ class DatasetFile(Config):
     keys_lags: dict[str, int | tuple[int, ...] | None] = Field(default_factory=dict)
     transforms: dict[str, Transform] = Field(default_factory=dict)
     datafilters: dict[str, DataFilter] = Field(default_factory=dict)
-    train_val_split: float = Field(default=0.8, gt=0.0, lt=1.0)
+    train_val_split: Fractions = (0.8,)
     seed: NonNegativeInt = 1002
     n_lags: PositiveInt | None = None
     data_root: str | None = None
-    adapter: dict[str, Any] | None = None
-    readout: dict[str, Any] | None = None
+    adapter: Annotated[Adapter | None, BeforeValidator(_component)] = None
+    readout: Annotated[Readout | None, BeforeValidator(_component)] = None
     visual: Any = None
     qcmissing: Any = None
     qccontam: Any = None
@@ -85,6 +119,17 @@ class DatasetFile(Config):
     missingth: Any = None
     contamth: Any = None
     cids_qc: Any = None
+
+    @field_validator("keys_lags")
+    @classmethod
+    def _lags_without_holes(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name, lags in value.items():
+            listed = list(lags) if isinstance(lags, tuple) else [] if lags is None else [lags]
+            if any(lag < 0 for lag in listed):
+                raise ValueError(f"{name} has a negative lag; lags count frames into the past")
+            if listed and listed != list(range(listed[0], listed[0] + len(listed))):
+                raise ValueError(f"the lags of {name} do not count up one by one")
+        return value
 
     @field_validator("cids", "types")
     @classmethod

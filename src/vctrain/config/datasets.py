@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vctrain.config.dataset_schema import DatasetFile, ParentFile
-from vctrain.config.locate import Roots, find_recordings, is_session_folder, subject_of
+from vctrain.config.components.heads import Adapter, Readout
+from vctrain.config.dataset_schema import DatasetFile, MissingPct, ParentFile
+from vctrain.config.locate import Roots, find_recordings, is_session_folder, session_folder, subject_of
+from vctrain.config.old_spellings import is_base_file, respelt
 from vctrain.config.transforms import Plan, Transform, plan_of
 from vctrain.config.yaml_files import read_mapping, validated
 from vctrain.errors import UsageError
@@ -56,12 +58,25 @@ class SessionSpec:
     """Frames a second in the files; None: the files say."""
     target_rate: float | None
     transforms: Plan
-    train_val_split: float
+    train_val_split: tuple[float, ...]
+    """Fractions of trials: (train,), the rest for validation; or (train, val, test)."""
     seed: int
     config_path: Path | None
+    missing_pct: MissingPct | None = None
+    adapter: Adapter | None = None
+    """Instead of the model's."""
+    readout: Readout | None = None
+    """Instead of the model's."""
+    stim_maxima: Mapping[int, float] = field(default_factory=dict)
+    """Fitted maxima of the movie's maxnorm operations by position, if they come from a checkpoint."""
     n_lags: int | None = None
     """`valid_nlags` of the config, which current twins replace by their own context."""
     notes: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """The session's own folder."""
+        return session_folder(next(iter(self.files.values())))
 
     @property
     def factor(self) -> int:
@@ -106,7 +121,7 @@ class _Entry:
 
 
 def _from_file(path: Path) -> list[_Entry]:
-    content, notes = _spelling(read_mapping(path), path)
+    content, notes = respelt(read_mapping(path), path)
     if "sessions" in content or "session_dir" in content:
         return _from_parent(path, content, notes)
     return [_complete(path, content, notes)]
@@ -120,7 +135,7 @@ def _from_parent(path: Path, content: dict[str, Any], notes: tuple[str, ...]) ->
         child_path = path.parent / parent.session_dir / f"{name}.yaml"
         if not child_path.is_file():
             raise UsageError(f"session {name} of {path} has no config {child_path}", hint="write it, or drop it there")
-        child, child_notes = _spelling(read_mapping(child_path), child_path)
+        child, child_notes = respelt(read_mapping(child_path), child_path)
         validated(DatasetFile, child, child_path)
         merged = validated(DatasetFile, deep_merge(shared, child), child_path)
         if merged.cids is None:
@@ -142,14 +157,19 @@ def _from_folder(folder: Path) -> list[_Entry]:
     if len(files) == 1:
         return _from_file(files[0])
     if files:
-        contents = [(file, *_spelling(read_mapping(file), file)) for file in files]
+        contents = [(file, *respelt(read_mapping(file), file)) for file in files]
+        bases = [file for file, content, _ in contents if is_base_file(file, content)]
+        contents = [entry for entry in contents if entry[0] not in bases]
         parents = [file.name for file, content, _ in contents if "sessions" in content or "session_dir" in content]
         if parents:
             raise UsageError(
                 f"{folder} holds several dataset configs, among them {', '.join(parents)}",
                 hint=f"name one, such as --data {folder / parents[0]}",
             )
-        return [_complete(file, content, notes) for file, content, notes in contents]
+        if contents:
+            entries = [_complete(file, content, notes) for file, content, notes in contents]
+            skipped = tuple(f"{file} names no units and is taken for a template, not a session" for file in bases)
+            return [replace(entries[0], notes=skipped + entries[0].notes), *entries[1:]]
     sessions = [child for child in sorted(folder.iterdir()) if child.is_dir() and is_session_folder(child)]
     if not sessions:
         raise UsageError(
@@ -176,6 +196,7 @@ def _spec(entry: _Entry, data_root: str | None, types: Sequence[str] | None) -> 
     if from_files_alone:
         transforms = {key: Transform.model_validate(value) for key, value in STANDARD_BEHAVIOR.items()}
     plan = plan_of(transforms, str(where))
+    n_lags, missing_pct = _filters(file, where)
     return SessionSpec(
         name=entry.name,
         subject=subject_of(entry.name, file.lab),
@@ -189,36 +210,31 @@ def _spec(entry: _Entry, data_root: str | None, types: Sequence[str] | None) -> 
         train_val_split=file.train_val_split,
         seed=file.seed,
         config_path=None if from_files_alone else where,
-        n_lags=_valid_nlags(file, where),
-        notes=entry.notes + _ignored(file, plan, where),
+        missing_pct=missing_pct,
+        adapter=file.adapter,
+        readout=file.readout,
+        n_lags=n_lags,
+        notes=entry.notes + tuple(f"{where}: transforms.{name} is not read by current twins" for name in plan.unused),
     )
 
 
-def _valid_nlags(file: DatasetFile, where: Path) -> int | None:
-    n_lags = file.n_lags
+def _filters(file: DatasetFile, where: Path) -> tuple[int | None, MissingPct | None]:
+    """The history that `valid_nlags` asks for, and `missing_pct`, of all data filters together."""
+    n_lags, missing_pct = file.n_lags, None
     for name, chosen in file.datafilters.items():
         if chosen.expose_as != "dfs":
             raise UsageError(
                 f"datafilters.{name}.expose_as in {where} is {chosen.expose_as!r}", hint="current twins read dfs only"
             )
         for op in chosen.ops:
-            if op.missing_pct is not None:
+            if op.missing_pct is not None and missing_pct not in (None, op.missing_pct):
                 raise UsageError(
-                    f"datafilters.{name} in {where}: missing_pct is not available yet",
-                    hint="remove it; valid_nlags is",
+                    f"datafilters.{name} in {where}: missing_pct is there twice, with other settings", hint="keep one"
                 )
+            missing_pct = op.missing_pct or missing_pct
             if op.valid_nlags is not None:
                 n_lags = op.valid_nlags.n_lags
-    return n_lags
-
-
-def _ignored(file: DatasetFile, plan: Plan, where: Path) -> tuple[str, ...]:
-    unused = tuple(f"{where}: transforms.{name} is not read by current twins" for name in plan.unused)
-    return unused + tuple(
-        f"{where}: {key} of one dataset is not read by current twins; the model's own settings hold"
-        for key in ("adapter", "readout")
-        if getattr(file, key) is not None
-    )
+    return n_lags, missing_pct
 
 
 def _each_session_once(entries: Sequence[_Entry]) -> None:
@@ -243,24 +259,3 @@ def deep_merge(parent: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str,
         known = merged.get(key)
         merged[key] = deep_merge(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
     return merged
-
-
-def _spelling(content: dict[str, Any], path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """`content` with the misspelt `theshold` of old configs put right, and a note if it was there."""
-    found = False
-
-    def walk(value: Any) -> Any:
-        nonlocal found
-        if isinstance(value, list):
-            return [walk(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        if "theshold" in value and "threshold" not in value:
-            found = True
-            return {("threshold" if key == "theshold" else key): walk(item) for key, item in value.items()}
-        return {key: walk(item) for key, item in value.items()}
-
-    filters = walk(content["datafilters"]) if "datafilters" in content else None
-    if not found:
-        return content, ()
-    return {**content, "datafilters": filters}, (f"{path}: theshold is read as threshold",)

@@ -79,6 +79,11 @@ def recordings_in(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def session_folder(recording: Path) -> Path:
+    """The folder of the session that a recording belongs to, in any of the usual layouts."""
+    return recording.parent.parent if recording.parent.name in ("datasets", "shifter") else recording.parent
+
+
 def is_session_folder(folder: Path) -> bool:
     """Whether `folder` holds recordings in one of the usual layouts."""
     return bool(recordings_in(folder))
@@ -96,3 +101,9 @@ def subject_of(session: str, lab: str = "yates") -> str:
         raise UsageError("a session has an empty name", hint="name it Subject_YYYY-MM-DD")
     dated = _DATE_FIRST.match(session) if lab == "rowley" else _DATED.match(session)
     return dated.group("subject") if dated else session.split("_", 1)[0]
+
+
+def cache_root() -> Path:
+    """``$VCTRAIN_CACHE``, else ``$XDG_CACHE_HOME``, else ``~/.cache``; and ``vctrain`` in it."""
+    chosen = os.environ.get("VCTRAIN_CACHE") or os.environ.get("XDG_CACHE_HOME")
+    return (Path(chosen).expanduser() if chosen else Path.home() / ".cache") / "vctrain"

@@ -78,8 +78,7 @@ class InitConfig(Config):
     """`maps`: spike-triggered average or energy map of each unit; `center`: the middle of the field, no maps at all."""
     kernels: Literal["maps", "config"] = "maps"
     """`maps`: temporal and stem kernels start as the main components of the units' spike-triggered averages, as far
-    as there
-    are any; `config`: as the model config says."""
+    as there are any; `config`: as the model config says."""
     map_minutes: PositiveFloat = 15.0
     """At most so many minutes of training frames a session are read for the maps."""
 

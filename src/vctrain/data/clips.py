@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 MEAN_GREY = 127
+_TENSORS = ("stim", "robs", "dfs", "behavior", "rate_true", "levels")
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class SessionClips:
     session: int
     """Index of the session among those opened together."""
     stim: torch.Tensor
-    """(n, T, H, W) uint8."""
+    """(n, T, H, W): uint8 grey levels, or float32 where the operations on the movie were computed beforehand."""
     robs: torch.Tensor
     """(n, L, U) float32: spikes in a bin."""
     dfs: torch.Tensor
@@ -28,23 +29,21 @@ class SessionClips:
     """(n, T, D) float32."""
     rate_true: torch.Tensor | None = None
     """(n, L, U) float32: expected spikes in a bin, of simulated sessions."""
+    levels: torch.Tensor | None = None
+    """(256,) float32: what the twin takes for each grey level; None: (x - 127) / 255."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> SessionClips:
         """The same clips on `device`."""
         moved = {
             name: value.to(device, non_blocking=non_blocking)
-            for name in ("stim", "robs", "dfs", "behavior", "rate_true")
+            for name in _TENSORS
             if (value := getattr(self, name)) is not None
         }
         return replace(self, **moved)
 
     def pin_memory(self) -> SessionClips:
         """The same clips in page-locked memory, from which a copy to a GPU does not wait."""
-        pinned = {
-            name: value.pin_memory()
-            for name in ("stim", "robs", "dfs", "behavior", "rate_true")
-            if (value := getattr(self, name)) is not None
-        }
+        pinned = {name: value.pin_memory() for name in _TENSORS if (value := getattr(self, name)) is not None}
         return replace(self, **pinned)
 
 

@@ -35,15 +35,37 @@ def _as_stored(spec: SessionSpec, stored: Mapping[str, Any], notes: list[str]) -
         if missing:
             raise ContractError(
                 f"session {spec.name}: checkpoint has {len(wanted)} units, "
-                f"data has {len(set(wanted) & set(spec.cids))} of them "
-                f"(missing cids {_listed(missing)})",
+                f"data has {len(set(wanted) & set(spec.cids))} (missing cids {_listed(missing)})",
                 hint=f"restore them in {spec.config_path or 'the dataset config'}, or evaluate other data",
             )
         extra = sorted(set(spec.cids) - set(wanted))
         if extra:
             notes.append(f"session {spec.name}: {len(extra)} units that the checkpoint does not know are ignored")
     split = stored["split"]
-    return replace(spec, cids=tuple(wanted), train_val_split=split["train_val_split"], seed=split["seed"])
+    if _movie_is_made_otherwise(spec, stored):
+        raise ContractError(
+            f"session {spec.name}: its movie is made by other transforms than that of the checkpoint, "
+            f"{stored['transforms']['stim'] or 'pixelnorm'}",
+            hint="give the dataset config the transforms listed in contract.json of the run",
+        )
+    threshold = None if spec.missing_pct is None else spec.missing_pct.threshold
+    if threshold != stored["filters"]["missing_pct"]:
+        raise ContractError(
+            f"session {spec.name}: the filter missing_pct is {threshold} in the data, "
+            f"{stored['filters']['missing_pct']} in the checkpoint",
+            hint="give the dataset config the filters listed in contract.json of the run",
+        )
+    return replace(
+        spec,
+        cids=tuple(wanted),
+        train_val_split=tuple(split["train_val_split"]),
+        seed=split["seed"],
+        stim_maxima={int(position): value for position, value in stored["transforms"]["stim_maxima"].items()},
+    )
+
+
+def _movie_is_made_otherwise(spec: SessionSpec, stored: Mapping[str, Any]) -> bool:
+    return bool(spec.transforms.stim_as_list() != stored["transforms"]["stim"])
 
 
 def open_for_checkpoint(

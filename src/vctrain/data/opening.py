@@ -8,19 +8,20 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from vctrain.config.datasets import SessionSpec
+from vctrain.config.transforms import DaCones, SelectUnits
 from vctrain.data.dset import open_dset
-from vctrain.data.intervals import Intervals, Ints, runs_of_equal
+from vctrain.data.filters import unit_validity
+from vctrain.data.frames import Trials, frames_of, trials_of
 from vctrain.data.recordings import Recording
 from vctrain.data.session import Session
 from vctrain.data.signals import Pipeline
-from vctrain.data.splits import TRAIN, VAL, split_trials
+from vctrain.data.splits import SPLITS, TRAIN
+from vctrain.data.stimulus import StimChain
+from vctrain.data.stimulus_cache import computed_movie, fit_maxima
 from vctrain.errors import ContractError
 
-TRIALLESS_SECONDS = 10.0
-"""Length of the blocks that stand for trials where a recording has none."""
 _FIT_FRAMES, _FIT_PIECES = 1 << 10, 1 << 7
 
 
@@ -71,8 +72,16 @@ def _open(spec: SessionSpec, index: int, context: int, settle_seconds: float) ->
     cids = _cids(spec, recordings)
     for recording in recordings:
         recording.check_counts(cids)
-    pipelines = _pipelines(spec, recordings, notes)
-    segments, split_of, valid = _frames(spec, recordings, pipelines, rate_hz, notes, settle_seconds)
+    pipelines = _pipelines(spec, recordings, cids, notes)
+    runs = [trials_of(spec, recording, rate_hz, notes) for recording in recordings]
+    frames = frames_of(recordings, runs, pipelines, rate_hz, settle_seconds)
+    if settle_seconds:
+        notes.append(f"session {spec.name}: the first {settle_seconds:g} s of each recording are left out")
+    chain = _chain(spec, recordings, runs, rate_hz, notes)
+    movies = []
+    if chain.ops and not spec.transforms.stim_pointwise:
+        movies = [computed_movie(r, t.runs, chain) for r, t in zip(recordings, runs, strict=True)]
+    unit_valid = unit_validity(spec.missing_pct, recordings, cids, spec.folder) if spec.missing_pct else ()
     session = Session(
         spec,
         recordings,
@@ -80,9 +89,10 @@ def _open(spec: SessionSpec, index: int, context: int, settle_seconds: float) ->
         rate_hz=rate_hz,
         cids=cids,
         pipelines=pipelines,
-        segments=segments,
-        split_of=split_of,
-        valid=valid,
+        frames=frames,
+        chain=chain,
+        movies=movies,
+        unit_valid=unit_valid,
         context=context,
         settle_seconds=settle_seconds,
         notes=tuple(notes),
@@ -143,7 +153,9 @@ def _cids(spec: SessionSpec, recordings: Sequence[Recording]) -> tuple[int, ...]
     return cids
 
 
-def _pipelines(spec: SessionSpec, recordings: Sequence[Recording], notes: list[str]) -> list[Pipeline]:
+def _pipelines(
+    spec: SessionSpec, recordings: Sequence[Recording], cids: tuple[int, ...], notes: list[str]
+) -> list[Pipeline]:
     """The behaviour signals; none if the session has no eye tracking."""
     pipelines: list[Pipeline] = []
     sources = dict.fromkeys(signal.source for signal in spec.transforms.behavior)
@@ -158,39 +170,32 @@ def _pipelines(spec: SessionSpec, recordings: Sequence[Recording], notes: list[s
             if recording.width_of(source) != recordings[0].width_of(source):
                 raise recording.error(f"{source} is not as wide as in {recordings[0].kind}", hint="store them alike")
     for signal in spec.transforms.behavior:
-        pipelines.append(Pipeline(signal, recordings[0].width_of(signal.source)))
+        width = recordings[0].width_of(signal.source)
+        beyond = [i for op in signal.ops if isinstance(op, SelectUnits) for i in op.selected(cids) if i >= width]
+        if beyond:
+            raise ContractError(
+                f"session {spec.name}: select_units asks for column {beyond[0]} of {signal.source}, which has {width}",
+                hint=f"correct indices in {spec.config_path}",
+            )
+        pipelines.append(Pipeline(signal, width, cids))
     return pipelines
 
 
-def _frames(
-    spec: SessionSpec,
-    recordings: Sequence[Recording],
-    pipelines: Sequence[Pipeline],
-    rate_hz: float,
-    notes: list[str],
-    settle_seconds: float,
-) -> tuple[Ints, NDArray[np.int8], Intervals]:
-    """Runs of one trial, the split of each, and the valid frames, in global frames."""
-    signals = tuple(dict.fromkeys(pipeline.source for pipeline in pipelines))
-    tables, splits, valid = [], [], []
-    offset = 0
-    for recording in recordings:
-        n = recording.n_frames
-        block = max(1, min(round(TRIALLESS_SECONDS * rate_hz), n // 10))
-        if "trial_inds" not in recording:
-            notes.append(f"session {spec.name}: {recording.kind} has no trial_inds; split in blocks of {block} frames")
-        runs, trial = runs_of_equal(lambda a, b, r=recording, k=block: r.trials(a, b, k), n)  # type: ignore[misc]
-        train = split_trials(np.unique(trial), spec.train_val_split, spec.seed)
-        settled = round(settle_seconds * rate_hz)
-        keep = runs[:, 1] > settled
-        tables.append(np.maximum(runs[keep], settled) + offset)
-        splits.append(np.where(np.isin(trial[keep], train), TRAIN, VAL).astype(np.int8))
-        good, value = runs_of_equal(lambda a, b, r=recording: r.valid(a, b, signals), n)  # type: ignore[misc]
-        valid.append(good[value.astype(bool)] + offset)
-        offset += n
-    if settle_seconds:
-        notes.append(f"session {spec.name}: the first {settle_seconds:g} s of each recording are left out")
-    return np.concatenate(tables), np.concatenate(splits), Intervals(np.concatenate(valid))
+def _chain(
+    spec: SessionSpec, recordings: Sequence[Recording], trials: Sequence[Trials], rate_hz: float, notes: list[str]
+) -> StimChain:
+    """The operations on the movie, with the maxima of training trials where the spec brings none."""
+    chain = StimChain(spec.transforms.stim, spec.stim_maxima)
+    for op in chain.ops:
+        if isinstance(op, DaCones) and abs(op.sampling_rate - rate_hz) > 0.01 * rate_hz:
+            notes.append(
+                f"session {spec.name}: dacones takes the movie for {op.sampling_rate:g} Hz, it runs at {rate_hz:g} Hz; "
+                f"sampling_rate: {rate_hz:g} makes its time constants milliseconds"
+            )
+    if chain.fitted_positions and not chain.maxima:
+        training = [(r, t.runs[t.split == TRAIN]) for r, t in zip(recordings, trials, strict=True)]
+        fit_maxima(chain, training)
+    return chain
 
 
 def _check_frames(session: Session) -> None:
@@ -202,7 +207,7 @@ def _check_frames(session: Session) -> None:
             f"with the {context} frames before it in the same trial",
             hint="check dpi_valid and trial_inds, or use a model with less context",
         )
-    for split in ("train", "val"):
+    for split in SPLITS[: session.n_splits]:
         if session.n_scored(split) == 0:
             n_trials = len(session.segments(split))
             raise ContractError(

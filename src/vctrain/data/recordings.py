@@ -15,6 +15,8 @@ from vctrain.errors import ContractError
 
 Floats = NDArray[np.float32]
 _INFINITY_BITS = 0x7F800000
+COUNTS = ("robs", "rate_true")
+"""Covariates of which the frames of a bin add up."""
 
 
 class Recording:
@@ -102,7 +104,7 @@ class Recording:
         return chosen.astype(np.float32, copy=False)
 
     def signal(self, name: str, start: int, stop: int) -> Floats:
-        """A continuous covariate of frames [start, stop), averaged, (n, C) float32."""
+        """A covariate of frames [start, stop), averaged, or summed if it counts spikes; (n, C) float32."""
         k = self.factor
         rows = self._covariates[name][start * k : stop * k]
         rows = rows.reshape(len(rows), -1).astype(np.float32, copy=False)
@@ -111,7 +113,8 @@ class Recording:
         total = rows[0::k].copy()
         for within in range(1, k):
             total += rows[within::k]
-        total /= k
+        if name not in COUNTS:
+            total /= k
         return total
 
     def width_of(self, name: str) -> int:
@@ -119,7 +122,10 @@ class Recording:
         return int(np.prod(self._covariates[name].shape[1:], dtype=np.int64))
 
     def trials(self, start: int, stop: int, block: int) -> NDArray[np.generic]:
-        """The trial of frames [start, stop): that of the first frame of each bin; without trials, blocks of frames."""
+        """The trial of frames [start, stop): that of the first frame of each bin; without trials, blocks of frames.
+
+        A negative number means that the frame belongs to no trial.
+        """
         k = self.factor
         if "trial_inds" not in self._covariates:
             return np.arange(start, stop) // block
@@ -127,6 +133,19 @@ class Recording:
         if labels.dtype.kind == "f" and not np.isfinite(labels).all():
             raise self.error("trial_inds has values that are not finite", hint="number every frame's trial")
         return labels
+
+    def times(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Mean time of the bins [start, stop), seconds on the clock of `t_bins`."""
+        k = self.factor
+        rows = self._covariates["t_bins"][start * k : stop * k].astype(np.float64)
+        return rows.reshape(-1, k).mean(1)
+
+    def largest(self, name: str, index: int) -> NDArray[np.float64]:
+        """The largest value in each bin of one column of a covariate, (n_frames,); NaN where any is."""
+        k = self.factor
+        rows = self._covariates[name][: self.n_frames * k, index].astype(np.float64)
+        largest: NDArray[np.float64] = rows.reshape(-1, k).max(axis=1)
+        return largest
 
     def valid(self, start: int, stop: int, signals: tuple[str, ...]) -> NDArray[np.bool_]:
         """Whether frames [start, stop) can be used: eye tracking valid, and `signals` finite, on the whole bin."""

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vctrain.config.components.heads import Adapter, Readout
 from vctrain.config.datasets import SessionSpec
 from vctrain.data.clips import MEAN_GREY, SessionClips
+from vctrain.data.frames import Frames
 from vctrain.data.intervals import Intervals, Ints
 from vctrain.data.recordings import Recording
 from vctrain.data.signals import Pipeline, Window, behavior_of
-from vctrain.data.splits import TRAIN, VAL
+from vctrain.data.splits import SPLITS
+from vctrain.data.stimulus import StimChain
 from vctrain.errors import ContractError
-
-SPLITS = ("train", "val", "all")
 
 
 class Session:
@@ -38,9 +39,10 @@ class Session:
         rate_hz: float,
         cids: tuple[int, ...],
         pipelines: Sequence[Pipeline],
-        segments: Ints,
-        split_of: NDArray[np.int8],
-        valid: Intervals,
+        frames: Frames,
+        chain: StimChain,
+        movies: Sequence[NDArray[np.float32]] = (),
+        unit_valid: Sequence[Intervals | None] = (),
         context: int,
         settle_seconds: float = 0.0,
         notes: tuple[str, ...],
@@ -54,10 +56,15 @@ class Session:
         self._offsets = [0, *itertools.accumulate(recording.n_frames for recording in recordings)]
         self.n_frames = self._offsets.pop()
         self.has_rate_true = all("rate_true" in r for r in recordings)
-        self._segments = Intervals(segments)
-        self._split_of = split_of
-        self._usable = self._segments.intersection(valid)
+        self.chain, self._movies = chain, tuple(movies)
+        self.levels = chain.levels() if chain.ops and not movies else None
+        """(256,) float32: what the twin takes for each grey level; None: (x - 127) / 255, or a computed movie."""
+        self._frames = frames
+        self._segments = Intervals(frames.segments)
+        self._usable = self._segments.intersection(frames.valid)
         self._scored: dict[tuple[int, str], Intervals] = {}
+        self._unit_valid = tuple(unit_valid) if any(valid is not None for valid in unit_valid) else ()
+        self._unit_scored: dict[tuple[int, int], Intervals] = {}
         self._units = _as_slice(cids)
         self._left = max((p.left for p in self.pipelines), default=0)
         self._right = max((p.right for p in self.pipelines), default=0)
@@ -71,6 +78,26 @@ class Session:
     def behavior_dim(self) -> int:
         """Columns of the behaviour; 0 for a behaviour-free session."""
         return sum(pipeline.dim for pipeline in self.pipelines)
+
+    @property
+    def n_splits(self) -> int:
+        """2: train and val; 3: with test."""
+        return max(2, len(self.spec.train_val_split))
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Frames that belong to no trial or are left out with the start of a recording, by reason."""
+        return self._frames.dropped
+
+    @property
+    def own_adapter(self) -> Adapter | None:
+        """The adapter its dataset config asks for instead of the model's."""
+        return self.spec.adapter
+
+    @property
+    def own_readout(self) -> Readout | None:
+        """The readout its dataset config asks for instead of the model's."""
+        return self.spec.readout
 
     def segments(self, split: str = "all") -> Ints:
         """(n, 2) int64: [start, stop) of every run of one trial that belongs to `split`."""
@@ -97,6 +124,32 @@ class Session:
         stops = np.minimum(first + frames, self._segments.stops[self._segment_of(first)])
         return self.scored("all", context).count(first, stops)
 
+    def clip_entries(self, starts: Sequence[int] | Ints, frames: int, context: int | None = None) -> int:
+        """How many (frame, unit) entries of the clips at `starts` count; reads no data."""
+        if not self._unit_valid:
+            return int(self.clip_counts(starts, frames, context).sum()) * self.n_units
+        first = np.asarray(starts, np.int64)
+        stops = np.minimum(first + frames, self._segments.stops[self._segment_of(first)])
+        return sum(int(self._unit(unit, context).count(first, stops).sum()) for unit in range(self.n_units))
+
+    def entries(self, split: str, context: int | None = None) -> Ints:
+        """How many scored frames of `split` count for each unit, (U,)."""
+        scored = self.scored(split, context)
+        if not self._unit_valid:
+            return np.full(self.n_units, scored.total, np.int64)
+        return np.array([scored.total if v is None else scored.intersection(v).total for v in self._unit_valid])
+
+    def unit_mask(self, start: int, stop: int) -> NDArray[np.bool_] | None:
+        """Whether each unit counts on the global frames [start, stop), (n, U); None: all do."""
+        if not self._unit_valid:
+            return None
+        frames = np.arange(start, stop)
+        mask = np.ones((stop - start, self.n_units), bool)
+        for unit, valid in enumerate(self._unit_valid):
+            if valid is not None:
+                mask[:, unit] = valid.contains(frames)
+        return mask
+
     def gather(
         self, starts: Sequence[int] | Ints, *, context: int | None = None, frames: int, rate_true: bool = False
     ) -> SessionClips:
@@ -108,15 +161,23 @@ class Session:
         first = np.asarray(starts, np.int64)
         segment = self._segment_of(first)
         lows, highs = self._segments.starts[segment], self._segments.stops[segment]
-        stim = torch.empty((len(first), context + frames, self.height, self.width), dtype=torch.uint8)
+        kind = torch.float32 if self._movies else torch.uint8
+        stim = torch.empty((len(first), context + frames, self.height, self.width), dtype=kind)
         self._fill_movie(stim.numpy(), first - context, lows, highs)
         grid = first[:, None] + np.arange(frames)
         counted = self.scored("all", context).contains(grid) & (grid < highs[:, None])
+        dfs = counted[..., None].astype(np.float32)
+        if self._unit_valid:
+            dfs = np.repeat(dfs, self.n_units, axis=2)
+            for unit, valid in enumerate(self._unit_valid):
+                if valid is not None:
+                    dfs[..., unit] *= valid.contains(grid)
         return SessionClips(
             session=self.index,
             stim=stim,
+            levels=self.levels,
             robs=self._counts("robs", first, highs, frames),
-            dfs=torch.from_numpy(counted[..., None].astype(np.float32)),
+            dfs=torch.from_numpy(dfs),
             behavior=self._behavior(first - context, lows, highs, context + frames) if self.pipelines else None,
             rate_true=self._counts("rate_true", first, highs, frames) if rate_true and self.has_rate_true else None,
         )
@@ -140,6 +201,7 @@ class Session:
 
     def describe(self) -> dict[str, Any]:
         """What must agree between a twin and the data it is used on, in plain types."""
+        missing_pct = self.spec.missing_pct
         return {
             "name": self.name,
             "subject": self.subject,
@@ -150,15 +212,22 @@ class Session:
             "size": [self.height, self.width],
             "n_frames": {r.kind: r.n_frames for r in self.recordings},
             "transforms": {
-                "stim": list(self.spec.transforms.stim_ops),
+                "stim": self.spec.transforms.stim_as_list(),
+                "stim_maxima": {str(k): v for k, v in self.chain.maxima.items()},
                 "behavior": [
                     {**signal.as_dict(), "maxima": {str(k): v for k, v in pipeline.maxima.items()}}
                     for signal, pipeline in zip(self.spec.transforms.behavior, self.pipelines, strict=False)
                 ],
                 "downsampling": self.recordings[0].factor,
             },
-            "filters": {"valid_context": self.context, "settle_seconds": self.settle_seconds},
-            "split": {"train_val_split": self.spec.train_val_split, "seed": self.spec.seed},
+            "filters": {
+                "valid_context": self.context,
+                "settle_seconds": self.settle_seconds,
+                "missing_pct": None if missing_pct is None else missing_pct.threshold,
+            },
+            "split": {"train_val_split": list(self.spec.train_val_split), "seed": self.spec.seed},
+            "adapter": None if self.spec.adapter is None else self.spec.adapter.model_dump(mode="json"),
+            "readout": None if self.spec.readout is None else self.spec.readout.model_dump(mode="json"),
             "behavior_dim": self.behavior_dim,
             "fingerprint": {r.kind: r.fingerprint() for r in self.recordings},
         }
@@ -166,8 +235,16 @@ class Session:
     def _in_split(self, split: str) -> NDArray[np.bool_]:
         if split == "all":
             return np.ones(len(self._segments), bool)
-        member: NDArray[np.bool_] = self._split_of == {"train": TRAIN, "val": VAL}[split]
+        member: NDArray[np.bool_] = self._frames.split_of == SPLITS.index(split)
         return member
+
+    def _unit(self, unit: int, context: int | None) -> Intervals:
+        """The scored frames in which one unit counts."""
+        key = (self.context if context is None else context, unit)
+        if key not in self._unit_scored:
+            valid, scored = self._unit_valid[unit], self.scored("all", key[0])
+            self._unit_scored[key] = scored if valid is None else scored.intersection(valid)
+        return self._unit_scored[key]
 
     def _segment_of(self, frames: Ints) -> Ints:
         segment = self._segments.find(frames)
@@ -176,17 +253,24 @@ class Session:
         return segment
 
     def _at(self, frame: int) -> tuple[Recording, int]:
-        kind = bisect.bisect_right(self._offsets, frame) - 1
+        kind = self._kind_of(frame)
         return self.recordings[kind], self._offsets[kind]
 
-    def _fill_movie(self, out: NDArray[np.uint8], first: Ints, lows: Ints, highs: Ints) -> None:
-        length = out.shape[1]
+    def _kind_of(self, frame: int) -> int:
+        return bisect.bisect_right(self._offsets, frame) - 1
+
+    def _fill_movie(self, out: NDArray[Any], first: Ints, lows: Ints, highs: Ints) -> None:
+        length, grey = out.shape[1], 0 if self._movies else MEAN_GREY
         for row, (start, low, high) in enumerate(zip(first.tolist(), lows.tolist(), highs.tolist(), strict=True)):
             begin, end = max(start, low), min(start + length, high)
-            recording, offset = self._at(low)
-            out[row, : begin - start] = MEAN_GREY
-            recording.movie_into(out[row, begin - start : end - start], begin - offset, end - offset)
-            out[row, end - start :] = MEAN_GREY
+            kind = self._kind_of(low)
+            offset, inside = self._offsets[kind], out[row, begin - start : end - start]
+            out[row, : begin - start] = grey
+            if self._movies:
+                np.copyto(inside, self._movies[kind][begin - offset : end - offset])
+            else:
+                self.recordings[kind].movie_into(inside, begin - offset, end - offset)
+            out[row, end - start :] = grey
 
     def _counts(self, name: str, first: Ints, highs: Ints, frames: int) -> torch.Tensor:
         values = torch.zeros((len(first), frames, self.n_units), dtype=torch.float32)

@@ -20,6 +20,7 @@ from vctrain.config.transforms import (
     Diff,
     MaxNorm,
     Mul,
+    SelectUnits,
     Signal,
     SignalOp,
     Smooth,
@@ -50,9 +51,11 @@ class Window:
 class Pipeline:
     """The operations of one behaviour signal, with what they need around a frame and the maxima they were fitted."""
 
-    def __init__(self, signal: Signal, channels: int) -> None:
+    def __init__(self, signal: Signal, channels: int, cids: Sequence[int] = ()) -> None:
         self.source = signal.source
         self.ops = signal.ops
+        self.cids = tuple(cids)
+        """The columns that ``select_units: {indices: cids}`` takes."""
         self.maxima: dict[int, float] = {}
         """Fitted maximum of each maxnorm, by its position among the operations."""
         halos = [_halo(op) for op in signal.ops]
@@ -60,7 +63,7 @@ class Pipeline:
         self.right = sum(right for _, right in halos)
         self.dim = channels
         for op in signal.ops:
-            self.dim *= _widening(op)
+            self.dim = len(op.selected(self.cids)) if isinstance(op, SelectUnits) else self.dim * _widening(op)
 
     def halo_before(self, position: int) -> tuple[int, int]:
         """Frames that the operations before `position` need on either side."""
@@ -75,7 +78,8 @@ class Pipeline:
         inside = window.inside
         values = window.values
         for position, op in enumerate(self.ops[:upto]):
-            values = _apply(op, values, inside, window, self.maxima.get(position, 1.0))
+            columns = list(op.selected(self.cids)) if isinstance(op, SelectUnits) else []
+            values = _apply(op, values, inside, window, self.maxima.get(position, 1.0), columns)
         return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0) * inside
 
 
@@ -120,7 +124,7 @@ def _halo(op: SignalOp) -> tuple[int, int]:
         length = max(1, op.history_bins)
         return (length, 0) if op.causal else ((length + 1) // 2, length - (length + 1) // 2)
     if isinstance(op, Smooth):
-        return _radius(op), _radius(op)
+        return op.radius, op.radius
     return 0, 0
 
 
@@ -130,15 +134,22 @@ def _widening(op: SignalOp) -> int:
     return 2 if isinstance(op, SplitRelu) else 1
 
 
-def _radius(op: Smooth) -> int:
-    return (int(6 * op.sigma) + 1) // 2 if op.sigma > 0 else 0
+def gaussian_weights(op: Smooth) -> torch.Tensor:
+    """The kernel of `op`, (2 radius + 1,) float32, which sums to 1."""
+    offset = torch.arange(-op.radius, op.radius + 1, dtype=torch.float64)
+    weight = torch.exp(-0.5 * (offset / op.sigma) ** 2)
+    return (weight / weight.sum()).float()
 
 
-def _apply(op: SignalOp, values: torch.Tensor, inside: torch.Tensor, window: Window, maximum: float) -> torch.Tensor:
+def _apply(
+    op: SignalOp, values: torch.Tensor, inside: torch.Tensor, window: Window, maximum: float, columns: list[int]
+) -> torch.Tensor:
     if isinstance(op, Diff):
         step = torch.zeros_like(values)
         step[:, 1:] = (values[:, 1:] - values[:, :-1]) * (inside[:, 1:] & inside[:, :-1])
         return torch.nan_to_num(step, nan=0.0, posinf=0.0, neginf=0.0)
+    if isinstance(op, SelectUnits):
+        return values[..., columns]
     if isinstance(op, MaxNorm):
         return values / maximum
     if isinstance(op, SymLog):
@@ -165,13 +176,11 @@ def _filtered(op: TemporalBasis, values: torch.Tensor) -> torch.Tensor:
 
 
 def _smoothed(op: Smooth, values: torch.Tensor, window: Window) -> torch.Tensor:
-    radius = _radius(op)
+    radius = op.radius
     if radius == 0:
         return values
     n, width, channels = values.shape
     offset = torch.arange(-radius, radius + 1)
-    weight = torch.exp(-0.5 * (offset.double() / op.sigma) ** 2)
-    weight = (weight / weight.sum()).float()
     reached = torch.arange(width)[:, None] + offset[None, :]
     first, span = window.first[:, None, None], (window.last - window.first)[:, None, None]
     period = (2 * span).clamp(min=1)
@@ -179,7 +188,7 @@ def _smoothed(op: Smooth, values: torch.Tensor, window: Window) -> torch.Tensor:
     folded = torch.where(folded > span, period - folded, folded).clamp(min=0)
     index = (first + folded).clamp(0, width - 1).reshape(n, -1, 1).expand(-1, -1, channels)
     around = torch.gather(values, 1, index).reshape(n, width, 2 * radius + 1, channels)
-    return torch.einsum("nwkc,k->nwc", around, weight)
+    return torch.einsum("nwkc,k->nwc", around, gaussian_weights(op))
 
 
 def behavior_of(pipelines: Sequence[Pipeline], windows: dict[str, Window], left: int, length: int) -> torch.Tensor:

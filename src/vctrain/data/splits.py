@@ -1,24 +1,33 @@
-"""Which trials are for training, and which for validation?"""
+"""Which trials are for training, which for validation, and which for the test?"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-TRAIN, VAL = 0, 1
+TRAIN, VAL, TEST = 0, 1, 2
+SPLITS = ("train", "val", "test")
+"""Their names, in the order of their numbers."""
 
 
-def split_trials(trials: NDArray[np.generic], train_fraction: float, seed: int) -> NDArray[np.generic]:
-    """The training trials among `trials` (sorted, each once); the others are for validation.
+def split_trials(trials: NDArray[np.generic], fractions: Sequence[float], seed: int) -> NDArray[np.int8]:
+    """TRAIN, VAL or TEST for each of `trials` (sorted, each once), (n,) int8.
 
-    The first int(n * train_fraction) of a seeded permutation: the permutation that torch.manual_seed(seed) and
-    torch.randperm(n) give, without touching the global generator.
+    The first int(n * train) of a seeded permutation are for training, the next for validation: all others, or, of
+    fractions (train, val, test), up to int(n * (train + val)). The permutation is that which torch.manual_seed(seed)
+    and torch.randperm(n) give, without touching the global generator.
 
-    >>> split_trials(np.arange(5), 0.8, seed=1002).tolist()
-    [0, 2, 3, 4]
+    >>> split_trials(np.arange(5), (0.8,), seed=1002).tolist()
+    [0, 1, 0, 0, 0]
     """
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(trials), generator=generator).numpy()
-    chosen = trials[order[: int(len(trials) * train_fraction)]]
-    return np.sort(chosen)
+    n = len(trials)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).numpy()
+    splits = np.full(n, VAL, np.int8)
+    splits[order[: int(n * fractions[0])]] = TRAIN
+    if len(fractions) == 3:
+        # 0.7 + 0.1 is 0.7999999999999999
+        splits[order[int(n * (fractions[0] + fractions[1]) + 1e-9) :]] = TEST
+    return splits

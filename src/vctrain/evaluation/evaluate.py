@@ -27,7 +27,7 @@ def evaluate(
     devices: int = 1,
     accelerator: str = "auto",
 ) -> dict[str, Any]:
-    """Bits per spike of a checkpoint or run directory on ``split`` (``train``, ``val`` or ``all``).
+    """Bits per spike of a checkpoint or run directory on ``split`` (``train``, ``val``, ``test`` or ``all``).
 
     Without ``data``, on the recordings it was trained on. Returns ``{"checkpoint", "split", "bps_overall",
     "sessions": {name: {"bps", "n_units", "n_frames", "units": {cid: bps}}}, "oracle_bps_overall",
@@ -68,6 +68,13 @@ def _open(arguments: dict[str, Any]) -> tuple[Checkpoint, Matched]:
     matched = open_for_checkpoint(
         specs, checkpoint.sessions, int(checkpoint.content["context"]), all_required=arguments["data"] is None
     )
+    for session in matched.sessions:
+        if session.n_scored(arguments["split"]) == 0:
+            raise ContractError(
+                f"session {session.name} has no {arguments['split']} frame: its trials were split "
+                f"{list(session.spec.train_val_split)}",
+                hint="evaluate another split; a test split is set with train_val_split: [0.7, 0.15, 0.15]",
+            )
     return checkpoint, matched
 
 

@@ -66,8 +66,8 @@ class PoissonSums:
         spike.
 
         ``[(sum r ln rhat - sum rhat) - (sum r ln rbar - n rbar)] / (sum r ln 2)`` with ``rbar = sum r / n``: the
-        difference of
-        Poisson log-likelihoods in bits, per observed spike (Brenner et al. 2000; Pillow et al. 2008). May be negative.
+        difference of Poisson log-likelihoods in bits, per observed spike (Brenner et al. 2000; Pillow et al. 2008). May
+        be negative.
         """
         spikes = self.spikes
         mean = spikes / self.frames

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vctrain.config.components.heads import AffineAdapter
+from vctrain.data.clips import SessionClips
 
 MEAN_GREY = 127.0
 GREY_RANGE = 255.0
@@ -19,6 +20,16 @@ ANTIALIAS = 0.44
 def normalise(stim: Tensor) -> Tensor:
     """uint8 grey values to contrast: ``(x - 127) / 255``, so that padding with mean grey is padding with zero."""
     return (stim.float() - MEAN_GREY) / GREY_RANGE
+
+
+def contrast(part: SessionClips) -> Tensor:
+    """The movie of clips as twins take it, float32 ``(n, T, H, W)``: `normalise`, the session's own value for each
+    grey level, or a computed movie as it is."""
+    if part.stim.is_floating_point():
+        return part.stim
+    if part.levels is None:
+        return normalise(part.stim)
+    return part.levels[part.stim.int()]
 
 
 def blurred_hat(distance: Tensor, sigma: Tensor) -> Tensor:

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vctrain.config.components.core import ConvGRU, LearnableTemporal, NoConvnet, NoFrontend, NoModulator
-from vctrain.config.components.heads import AffineAdapter
+from vctrain.config.components.heads import Adapter, AffineAdapter, Readout
 from vctrain.config.model import ModelConfig
 from vctrain.data.clips import SessionClips
 from vctrain.errors import ContractError, UsageError
-from vctrain.models.adapter import SessionAdapter, normalise
+from vctrain.models.adapter import SessionAdapter, contrast
 from vctrain.models.convnet import Geometry, ResNetCore
 from vctrain.models.frontend import TemporalBank
 from vctrain.models.modulator import ConcatModulator, FilmModulator
@@ -36,6 +36,10 @@ class SessionShape(Protocol):
     def width(self) -> int: ...
     @property
     def behavior_dim(self) -> int: ...
+    @property
+    def own_adapter(self) -> Adapter | None: ...
+    @property
+    def own_readout(self) -> Readout | None: ...
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,10 @@ class StoredShape:
     height: int
     width: int
     behavior_dim: int
+    own_adapter: Adapter | None = None
+    """Instead of the model's."""
+    own_readout: Readout | None = None
+    """Instead of the model's."""
 
 
 def context_of(config: ModelConfig) -> int:
@@ -58,17 +66,29 @@ def context_of(config: ModelConfig) -> int:
     return history + (config.recurrent.warmup if isinstance(config.recurrent, ConvGRU) else 0)
 
 
-def _grid_size(config: ModelConfig, sessions: Sequence[SessionShape]) -> int:
-    sides = {side for session in sessions for side in (session.height, session.width)}
-    if isinstance(config.adapter, AffineAdapter):
-        return config.adapter.grid_size or max(sides)
-    if len(sides) > 1:
-        listed = ", ".join(f"{s.name} {s.height}x{s.width}" for s in sessions)
-        raise UsageError(
-            f"model.adapter none needs square stimuli of one size, got {listed}",
-            hint="use --set model.adapter.type=adapter",
-        )
-    return sides.pop()
+def _adapters(config: ModelConfig, sessions: Sequence[SessionShape]) -> tuple[list[Adapter], int]:
+    """The adapter of each session, its own or the model's, and the side of the grid that all of them bring it to."""
+    adapters = [session.own_adapter or config.adapter for session in sessions]
+    stated = {
+        session.name: adapter.grid_size
+        for session, adapter in zip(sessions, adapters, strict=True)
+        if isinstance(adapter, AffineAdapter) and adapter.grid_size is not None
+    }
+    grid = next(iter(stated.values()), max(side for s in sessions for side in (s.height, s.width)))
+    for name, size in stated.items():
+        if size != grid:
+            raise UsageError(
+                f"session {name}: adapter.grid_size is {size}, that of other sessions {grid}",
+                hint="the core has one grid; leave grid_size out of the dataset config",
+            )
+    for session, adapter in zip(sessions, adapters, strict=True):
+        if not isinstance(adapter, AffineAdapter) and (session.height, session.width) != (grid, grid):
+            listed = ", ".join(f"{s.name} {s.height}x{s.width}" for s in sessions)
+            raise UsageError(
+                f"model.adapter none needs square stimuli of one size, got {listed}",
+                hint="use --set model.adapter.type=adapter",
+            )
+    return adapters, grid
 
 
 class Twin(nn.Module):
@@ -87,10 +107,10 @@ class Twin(nn.Module):
         self.context = context_of(config)
         self.names = tuple(session.name for session in sessions)
         self.units = tuple(session.n_units for session in sessions)
-        grid = _grid_size(config, sessions)
-        adapter = config.adapter
+        adapters, grid = _adapters(config, sessions)
         self.adapters = nn.ModuleList(
-            SessionAdapter(adapter, grid) if isinstance(adapter, AffineAdapter) else nn.Identity() for _ in sessions
+            SessionAdapter(adapter, grid) if isinstance(adapter, AffineAdapter) else nn.Identity()
+            for adapter in adapters
         )
         channels, geometry = 1, Geometry(grid)
         self.frontend: TemporalBank | None = None
@@ -112,7 +132,8 @@ class Twin(nn.Module):
         channels = channels if self.recurrent is None else self.recurrent.out_channels
         self.geometry, self.grid = geometry, grid
         self.readouts = nn.ModuleList(
-            GaussianMaskReadout(config.readout, channels, session.n_units, geometry.size) for session in sessions
+            GaussianMaskReadout(session.own_readout or config.readout, channels, session.n_units, geometry.size)
+            for session in sessions
         )
 
     @staticmethod
@@ -142,7 +163,7 @@ class Twin(nn.Module):
         return [m for m in (self.frontend, self.convnet, self.modulator, self.recurrent) if m is not None]
 
     def forward(self, parts: Sequence[SessionClips]) -> list[Tensor]:
-        stimuli = [self.adapters[part.session](normalise(part.stim)) for part in parts]
+        stimuli = [self.adapters[part.session](contrast(part)) for part in parts]
         x = torch.cat(stimuli) if len(stimuli) > 1 else stimuli[0]
         x = x[:, None] if self.frontend is None else self.frontend(x)
         x = x if self.convnet is None else self.convnet(x)

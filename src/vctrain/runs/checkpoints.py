@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import vctrain
+from vctrain.config.components.heads import SessionHeads
 from vctrain.config.model import ModelConfig
 from vctrain.config.schema import Settings
 from vctrain.errors import ContractError
@@ -51,11 +52,7 @@ class Checkpoint:
 
     def build(self) -> Twin:
         """The twin with its weights; every stored tensor is used and none is missing, else `ContractError`."""
-        shapes = [
-            StoredShape(s["name"], len(s["cids"]), int(s["size"][0]), int(s["size"][1]), int(s["behavior_dim"]))
-            for s in self.sessions
-        ]
-        twin = Twin(self.model, shapes)
+        twin = Twin(self.model, [_shape(session) for session in self.sessions])
         own = twin.state_dict()
         wrong = sorted(
             [f"missing {k}" for k in own.keys() - self.weights.keys()]
@@ -74,6 +71,19 @@ class Checkpoint:
             )
         twin.load_state_dict(self.weights)
         return twin.eval()
+
+
+def _shape(session: dict[str, Any]) -> StoredShape:
+    heads = SessionHeads.model_validate({key: session[key] for key in ("adapter", "readout")})
+    return StoredShape(
+        name=session["name"],
+        n_units=len(session["cids"]),
+        height=int(session["size"][0]),
+        width=int(session["size"][1]),
+        behavior_dim=int(session["behavior_dim"]),
+        own_adapter=heads.adapter,
+        own_readout=heads.readout,
+    )
 
 
 def find_checkpoint(target: str | Path) -> Path:

@@ -14,9 +14,8 @@ def keep_freed_memory() -> bool:
     """Tell glibc to serve large blocks from its heap and not to return them; False where there is no such allocator.
 
     By default each block above 32 MB is mapped and unmapped anew, and the kernel zeroes its pages at first touch.
-    Training
-    steps allocate the same blocks over and over: on two cores, keeping them made a step of the checkerboard preset
-    15 to 35 % faster at the same peak memory (``benchmarks/allocator.py`` measures the ratio).
+    Training steps allocate the same blocks over and over: keeping them made a step of the checkerboard preset 2 to 35 %
+    faster on two cores, depending on the kernel (``benchmarks/allocator.py`` measures the ratio).
     """
     name = ctypes.util.find_library("c")
     mallopt = getattr(ctypes.CDLL(name), "mallopt", None) if name else None

@@ -18,6 +18,7 @@ from vctrain.config.resolve import read_settings
 from vctrain.config.schema import Settings
 from vctrain.data.loader import EvalLoader, TrainLoader
 from vctrain.data.opening import open_sessions
+from vctrain.data.report import report_line, session_report
 from vctrain.data.sampler import ClipSampler
 from vctrain.data.session import Session
 from vctrain.errors import UsageError
@@ -144,6 +145,9 @@ def _recorded(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str
         for session in prepared.sessions:
             for line in session.notes:
                 console.note(line)
+            report = session_report(session)
+            console.note(report_line(report))
+            directory.append_event(run_dir, "opened", **report)
     try:
         return _run(settings, prepared, run_dir)
     except BaseException as error:

@@ -16,7 +16,7 @@ from vctrain.data.loader import EvalLoader
 from vctrain.data.rates import training_rates
 from vctrain.data.session import Session
 from vctrain.errors import ContractError
-from vctrain.models.adapter import normalise
+from vctrain.models.adapter import contrast
 from vctrain.models.twin import Twin
 from vctrain.stats.maps import (
     MapSums,
@@ -84,7 +84,7 @@ def _maps_input(clips: Iterator[SessionClips], moments: _Moments | None) -> Iter
         if moments is not None and part.behavior is not None:
             scored = part.robs.shape[1]
             moments.add(part.behavior[:, -scored:], (part.dfs > 0).any(-1))
-        yield normalise(part.stim), part.robs, part.dfs
+        yield contrast(part), part.robs, part.dfs
 
 
 def initialise(twin: Twin, sessions: Sequence[Session], config: InitConfig) -> list[InitReport]:

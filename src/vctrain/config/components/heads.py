@@ -42,3 +42,10 @@ class GaussianReadout(Config):
 
 
 Readout = GaussianReadout
+
+
+class SessionHeads(Config):
+    """What one session has instead of the model's adapter and readout."""
+
+    adapter: Adapter | None = None
+    readout: Readout | None = None

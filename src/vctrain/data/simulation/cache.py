@@ -11,15 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from vctrain.config.locate import cache_root
 from vctrain.config.simulation import SimulationConfig
 from vctrain.data.simulation.sessions import simulate
 from vctrain.errors import FaultError
-
-
-def cache_root() -> Path:
-    """``$VCTRAIN_CACHE``, else ``$XDG_CACHE_HOME``, else ``~/.cache``; and ``vctrain`` in it."""
-    chosen = os.environ.get("VCTRAIN_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    return (Path(chosen).expanduser() if chosen else Path.home() / ".cache") / "vctrain"
 
 
 def cache_folder(config: SimulationConfig) -> Path:
