@@ -25,6 +25,13 @@ from vctrain.errors import FaultError, UsageError, VctrainError
 VERBS: Mapping[str, tuple[str, str]] = {
     "train": ("vctrain.commands.train:train", "Train a twin of a preset on recordings or simulated sessions."),
     "eval-bps": ("vctrain.commands.eval_bps:eval_bps", "Exact bits per spike of checkpoints or runs."),
+    "inspect": ("vctrain.commands.inspect:inspect", "Show what is in a recording, session, config, checkpoint or run."),
+    "migrate-ckpt": (
+        "vctrain.commands.migrate_ckpt:migrate_ckpt",
+        "Turn checkpoints of earlier systems into current ones.",
+    ),
+    "export": ("vctrain.commands.export:export", "Write a checkpoint without its training state."),
+    "import-nwb": ("vctrain.commands.import_nwb:import_nwb", "Write sessions from an NWB file."),
     "simulate": ("vctrain.commands.simulate:simulate", "Write simulated sessions whose best score is known."),
     "presets": ("vctrain.commands.presets:app", "List, show or copy presets."),
 }

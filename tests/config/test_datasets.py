@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_configs import COMPLETE, config, parent, recording
 
-from vctrain.config.components.heads import AffineAdapter, GaussianReadout
+from vctrain.config.components.adapters import AffineAdapter
+from vctrain.config.components.readouts import GaussianReadout
 from vctrain.config.datasets import deep_merge, load_dataset_configs
 from vctrain.config.locate import subject_of
 from vctrain.errors import ContractError, UsageError

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vctrain.config.components.heads import AffineAdapter
+from vctrain.config.components.adapters import AffineAdapter
 from vctrain.models.adapter import SessionAdapter, blurred_hat, normalise
 
 

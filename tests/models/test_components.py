@@ -4,8 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vctrain.config.components.core import Block, ConvGRU, LearnableTemporal
-from vctrain.config.components.heads import GaussianReadout
+from vctrain.config.components.convnets import Block
+from vctrain.config.components.frontends import LearnableTemporal
+from vctrain.config.components.readouts import GaussianReadout
+from vctrain.config.components.recurrent import ConvGRU
 from vctrain.models.convnet import ConvBlock, Geometry, SplitReLU
 from vctrain.models.frontend import TemporalBank
 from vctrain.models.norms import ChannelRMS, SpatialGRN

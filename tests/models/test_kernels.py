@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vctrain.config.components.core import LearnableTemporal
+from vctrain.config.components.frontends import LearnableTemporal
 from vctrain.models.frontend import TemporalBank, gaussian_derivatives
 from vctrain.models.kernels import Kernel, separable_taper, taper
 

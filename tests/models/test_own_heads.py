@@ -6,7 +6,8 @@ import pytest
 import torch
 from made_twins import clips, config, twin
 
-from vctrain.config.components.heads import AffineAdapter, GaussianReadout, NoAdapter
+from vctrain.config.components.adapters import AffineAdapter, NoAdapter
+from vctrain.config.components.readouts import GaussianReadout
 from vctrain.data.clips import SessionClips
 from vctrain.errors import UsageError
 from vctrain.models.adapter import SessionAdapter, contrast, normalise

@@ -16,7 +16,8 @@ from pydantic import (
 )
 
 from vctrain.config.base import Config
-from vctrain.config.components.heads import Adapter, Readout
+from vctrain.config.components.adapters import Adapter
+from vctrain.config.components.readouts import Readout
 from vctrain.config.old_spellings import flat_component
 from vctrain.config.transforms import Transform
 

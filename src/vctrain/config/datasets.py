@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vctrain.config.components.heads import Adapter, Readout
+from vctrain.config.components.adapters import Adapter
+from vctrain.config.components.readouts import Readout
 from vctrain.config.dataset_schema import DatasetFile, MissingPct, ParentFile
 from vctrain.config.locate import Roots, find_recordings, is_session_folder, session_folder, subject_of
 from vctrain.config.old_spellings import is_base_file, respelt

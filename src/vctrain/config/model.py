@@ -5,17 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from vctrain.config.base import Config
-from vctrain.config.components.core import (
-    Convnet,
-    Frontend,
-    LearnableTemporal,
-    Modulator,
-    NoModulator,
-    NoRecurrent,
-    Recurrent,
-    ResNet,
-)
-from vctrain.config.components.heads import Adapter, AffineAdapter, GaussianReadout, Readout
+from vctrain.config.components.adapters import Adapter, AffineAdapter
+from vctrain.config.components.convnets import Convnet, ResNet
+from vctrain.config.components.frontends import Frontend, LearnableTemporal
+from vctrain.config.components.modulators import Modulator, NoModulator
+from vctrain.config.components.readouts import GaussianReadout, Readout
+from vctrain.config.components.recurrent import NoRecurrent, Recurrent
 
 
 class ModelConfig(Config):

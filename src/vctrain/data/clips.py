@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 MEAN_GREY = 127
-_TENSORS = ("stim", "robs", "dfs", "behavior", "rate_true", "levels")
+_TENSORS = ("stim", "robs", "dfs", "behavior", "rate_true", "levels", "history")
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,9 @@ class SessionClips:
 
     session: int
     """Index of the session among those opened together."""
-    stim: torch.Tensor
-    """(n, T, H, W): uint8 grey levels, or float32 where the operations on the movie were computed beforehand."""
+    stim: torch.Tensor | None
+    """(n, T, H, W): uint8 grey levels, or float32 where the operations on the movie were computed beforehand; None for
+    a twin that reads no stimulus."""
     robs: torch.Tensor
     """(n, L, U) float32: spikes in a bin."""
     dfs: torch.Tensor
@@ -31,6 +32,13 @@ class SessionClips:
     """(n, L, U) float32: expected spikes in a bin, of simulated sessions."""
     levels: torch.Tensor | None = None
     """(256,) float32: what the twin takes for each grey level; None: (x - 127) / 255."""
+    history: torch.Tensor | None = None
+    """(n, R + L, U) float32: spikes of the L scored frames and of the R before them, for a twin that reads them."""
+
+    @property
+    def n_clips(self) -> int:
+        """Clips."""
+        return len(self.robs)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> SessionClips:
         """The same clips on `device`."""

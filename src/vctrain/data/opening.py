@@ -22,6 +22,9 @@ from vctrain.data.stimulus import StimChain
 from vctrain.data.stimulus_cache import computed_movie, fit_maxima
 from vctrain.errors import ContractError
 
+CHECKED_BYTES = 1 << 30
+"""Counts looked at when sessions are opened, over all of them; longer recordings are sampled, and every count is
+checked when it is read."""
 _FIT_FRAMES, _FIT_PIECES = 1 << 10, 1 << 7
 
 
@@ -32,8 +35,9 @@ def open_sessions(specs: Sequence[SessionSpec], context: int, settle_seconds: fl
 
     Raises ContractError, naming session, file and covariate, for anything that cannot be used.
     """
+    budget = CHECKED_BYTES // max(sum(len(spec.files) for spec in specs), 1)
     sessions = tuple(
-        _open(spec, index, context, settle_seconds) for index, spec in enumerate(_once_noted(specs, context))
+        _open(spec, index, context, settle_seconds, budget) for index, spec in enumerate(_once_noted(specs, context))
     )
     for session in sessions[1:]:
         if abs(session.rate_hz - sessions[0].rate_hz) > 0.01 * sessions[0].rate_hz:
@@ -60,7 +64,7 @@ def _once_noted(specs: Sequence[SessionSpec], context: int) -> list[SessionSpec]
     return noted
 
 
-def _open(spec: SessionSpec, index: int, context: int, settle_seconds: float) -> Session:
+def _open(spec: SessionSpec, index: int, context: int, settle_seconds: float, budget: int) -> Session:
     notes = list(spec.notes)
     recordings = []
     for kind, path in spec.files.items():
@@ -71,7 +75,7 @@ def _open(spec: SessionSpec, index: int, context: int, settle_seconds: float) ->
     rate_hz = _rate(spec, recordings, notes)
     cids = _cids(spec, recordings)
     for recording in recordings:
-        recording.check_counts(cids)
+        recording.check_counts(cids, budget)
     pipelines = _pipelines(spec, recordings, cids, notes)
     runs = [trials_of(spec, recording, rate_hz, notes) for recording in recordings]
     frames = frames_of(recordings, runs, pipelines, rate_hz, settle_seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from vctrain.data.dset import Dset
-from vctrain.data.intervals import CHUNK_FRAMES
 from vctrain.errors import ContractError
 
 Floats = NDArray[np.float32]
 _INFINITY_BITS = 0x7F800000
+_CHECKED_BYTES = 1 << 20
 COUNTS = ("robs", "rate_true")
 """Covariates of which the frames of a bin add up."""
 
@@ -95,10 +96,15 @@ class Recording:
         np.copyto(out, self.stim[start * k : stop * k : k])
 
     def counts(self, name: str, start: int, stop: int, units: NDArray[np.int64] | slice) -> Floats:
-        """Summed `robs` or `rate_true` of frames [start, stop) and of some `units`, (n, U) float32."""
+        """Summed `robs` or `rate_true` of frames [start, stop) and of some `units`, (n, U) float32.
+
+        Raises ContractError for a count that is NaN, infinite or negative.
+        """
         k = self.factor
         rows = self._covariates[name][start * k : stop * k]
         chosen = rows[:, units]
+        if name == "robs" and chosen.size and not _all_counts(chosen):
+            self._refuse_counts(chosen, start * k, np.arange(self.n_units)[units].tolist())
         if k > 1:
             chosen = chosen.reshape(stop - start, k, chosen.shape[1]).sum(1, dtype=np.float32)
         return chosen.astype(np.float32, copy=False)
@@ -163,22 +169,31 @@ class Recording:
             whole = whole & good[within::k]
         return whole
 
-    def check_counts(self, cids: tuple[int, ...]) -> None:
-        """Raises ContractError at the first count of a used unit that is NaN, infinite or negative; reads in chunks."""
-        rows = max(1, CHUNK_FRAMES * 4 // max(1, self.n_units))
-        n_used = self.n_frames * self.factor
-        for start in range(0, n_used, rows):
+    def check_counts(self, cids: tuple[int, ...], budget: int) -> None:
+        """Raises ContractError at the first count of a used unit that is NaN, infinite or negative.
+
+        Reads about `budget` bytes: all counts, or pieces spread over the recording. What is read later is checked then.
+        """
+        size = self.robs.itemsize * self.n_units
+        n_used, rows = self.n_frames * self.factor, max(1, _CHECKED_BYTES // size)
+        n_pieces = -(-n_used // rows)
+        every = max(1, -(-n_pieces * rows * size // max(budget, 1)))
+        for piece in range(0, n_pieces, every):
+            start = piece * rows
             chunk = self.robs[start : min(start + rows, n_used)]
-            if _all_counts(chunk):
-                continue
-            used = chunk[:, list(cids)].astype(np.float32)
-            bad = ~(np.isfinite(used) & (used >= 0))
-            if bad.any():
-                frame, column = (int(index) for index in np.argwhere(bad)[0])
-                raise self.error(
-                    f"robs is {used[frame, column]} at frame {start + frame}, cid {cids[column]}",
-                    hint="spike counts must be finite and not negative; correct the file, or drop the cid",
-                )
+            if not _all_counts(chunk):
+                self._refuse_counts(chunk[:, list(cids)], start, cids)
+
+    def _refuse_counts(self, used: NDArray[Any], start: int, cids: Sequence[int]) -> None:
+        """Raises ContractError if one of the counts of used units (from frame `start` of the file) is none."""
+        values = used.astype(np.float32)
+        bad = ~(np.isfinite(values) & (values >= 0))
+        if bad.any():
+            frame, column = (int(index) for index in np.argwhere(bad)[0])
+            raise self.error(
+                f"robs is {values[frame, column]} at frame {start + frame}, cid {cids[column]}",
+                hint="spike counts must be finite and not negative; correct the file, or drop the cid",
+            )
 
     def rate_hz(self) -> float | None:
         """Frames a second of the file: `rate_hz` of its metadata, else from the median step of `t_bins`."""

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vctrain.config.components.heads import Adapter, Readout
+from vctrain.config.components.adapters import Adapter
+from vctrain.config.components.readouts import Readout
 from vctrain.config.datasets import SessionSpec
 from vctrain.data.clips import MEAN_GREY, SessionClips
 from vctrain.data.frames import Frames
@@ -151,19 +152,24 @@ class Session:
         return mask
 
     def gather(
-        self, starts: Sequence[int] | Ints, *, context: int | None = None, frames: int, rate_true: bool = False
+        self,
+        starts: Sequence[int] | Ints,
+        *,
+        context: int | None = None,
+        frames: int,
+        rate_true: bool = False,
+        stim: bool = True,
+        history: int = 0,
     ) -> SessionClips:
         """Clips whose first scored frames are the global frames `starts`, with `context` frames before them.
 
-        Frames outside the trial of a clip's start are padded: mean grey, and 0 elsewhere.
+        Frames outside the trial of a clip's start are padded: mean grey, and 0 elsewhere. Without `stim` no movie is
+        read; `history` asks for the counts of so many frames before the scored ones too.
         """
         context = self.context if context is None else context
         first = np.asarray(starts, np.int64)
         segment = self._segment_of(first)
         lows, highs = self._segments.starts[segment], self._segments.stops[segment]
-        kind = torch.float32 if self._movies else torch.uint8
-        stim = torch.empty((len(first), context + frames, self.height, self.width), dtype=kind)
-        self._fill_movie(stim.numpy(), first - context, lows, highs)
         grid = first[:, None] + np.arange(frames)
         counted = self.scored("all", context).contains(grid) & (grid < highs[:, None])
         dfs = counted[..., None].astype(np.float32)
@@ -174,12 +180,15 @@ class Session:
                     dfs[..., unit] *= valid.contains(grid)
         return SessionClips(
             session=self.index,
-            stim=stim,
-            levels=self.levels,
-            robs=self._counts("robs", first, highs, frames),
+            stim=self._movie(first - context, lows, highs, context + frames) if stim else None,
+            levels=self.levels if stim else None,
+            robs=self._counts("robs", first, lows, highs, frames),
             dfs=torch.from_numpy(dfs),
             behavior=self._behavior(first - context, lows, highs, context + frames) if self.pipelines else None,
-            rate_true=self._counts("rate_true", first, highs, frames) if rate_true and self.has_rate_true else None,
+            rate_true=self._counts("rate_true", first, lows, highs, frames)
+            if rate_true and self.has_rate_true
+            else None,
+            history=self._counts("robs", first - history, lows, highs, history + frames) if history else None,
         )
 
     def counts(self, start: int, stop: int, name: str = "robs") -> NDArray[np.float32]:
@@ -259,26 +268,30 @@ class Session:
     def _kind_of(self, frame: int) -> int:
         return bisect.bisect_right(self._offsets, frame) - 1
 
-    def _fill_movie(self, out: NDArray[Any], first: Ints, lows: Ints, highs: Ints) -> None:
-        length, grey = out.shape[1], 0 if self._movies else MEAN_GREY
+    def _movie(self, first: Ints, lows: Ints, highs: Ints, length: int) -> torch.Tensor:
+        kind, grey = (torch.float32, 0) if self._movies else (torch.uint8, MEAN_GREY)
+        stim = torch.empty((len(first), length, self.height, self.width), dtype=kind)
+        out = stim.numpy()
         for row, (start, low, high) in enumerate(zip(first.tolist(), lows.tolist(), highs.tolist(), strict=True)):
             begin, end = max(start, low), min(start + length, high)
-            kind = self._kind_of(low)
-            offset, inside = self._offsets[kind], out[row, begin - start : end - start]
+            place = self._kind_of(low)
+            offset, inside = self._offsets[place], out[row, begin - start : end - start]
             out[row, : begin - start] = grey
             if self._movies:
-                np.copyto(inside, self._movies[kind][begin - offset : end - offset])
+                np.copyto(inside, self._movies[place][begin - offset : end - offset])
             else:
-                self.recordings[kind].movie_into(inside, begin - offset, end - offset)
+                self.recordings[place].movie_into(inside, begin - offset, end - offset)
             out[row, end - start :] = grey
+        return stim
 
-    def _counts(self, name: str, first: Ints, highs: Ints, frames: int) -> torch.Tensor:
-        values = torch.zeros((len(first), frames, self.n_units), dtype=torch.float32)
+    def _counts(self, name: str, first: Ints, lows: Ints, highs: Ints, length: int) -> torch.Tensor:
+        values = torch.zeros((len(first), length, self.n_units), dtype=torch.float32)
         rows = values.numpy()
-        for row, (start, high) in enumerate(zip(first.tolist(), highs.tolist(), strict=True)):
-            recording, offset = self._at(start)
-            end = min(start + frames, high)
-            rows[row, : end - start] = recording.counts(name, start - offset, end - offset, self._units)
+        for row, (start, low, high) in enumerate(zip(first.tolist(), lows.tolist(), highs.tolist(), strict=True)):
+            recording, offset = self._at(low)
+            begin, end = max(start, low), min(start + length, high)
+            counts = recording.counts(name, begin - offset, end - offset, self._units)
+            rows[row, begin - start : end - start] = counts
         return values
 
     def _behavior(self, first: Ints, lows: Ints, highs: Ints, length: int) -> torch.Tensor:

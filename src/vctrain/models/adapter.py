@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vctrain.config.components.heads import AffineAdapter
+from vctrain.config.components.adapters import AffineAdapter
 from vctrain.data.clips import SessionClips
 
 MEAN_GREY = 127.0
@@ -25,6 +25,7 @@ def normalise(stim: Tensor) -> Tensor:
 def contrast(part: SessionClips) -> Tensor:
     """The movie of clips as twins take it, float32 ``(n, T, H, W)``: `normalise`, the session's own value for each
     grey level, or a computed movie as it is."""
+    assert part.stim is not None
     if part.stim.is_floating_point():
         return part.stim
     if part.levels is None:

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vctrain.config.components.core import Block, ResNet
+from vctrain.config.components.convnets import Block, ResNet
+from vctrain.models.geometry import Geometry
 from vctrain.models.kernels import Kernel
 from vctrain.models.norms import build_norm
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Where feature-map pixels lie on the core's grid: grid pixel = ``stride * index + offset``, and the map's side."""
-
-    size: int
-    stride: float = 1.0
-    offset: float = 0.0
-
-    def after(self, taps: int, stride: int, padding: int) -> Geometry:
-        """The geometry after a convolution or pooling with ``taps``, ``stride`` and ``padding`` on both sides."""
-        size = (self.size + 2 * padding - taps) // stride + 1
-        centre = (taps - 1) / 2 - padding
-        return Geometry(size, self.stride * stride, self.offset + self.stride * centre)
 
 
 class SplitReLU(nn.Module):

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vctrain.config.components.core import LearnableTemporal
+from vctrain.config.components.frontends import LearnableTemporal
 from vctrain.models.kernels import Kernel
 
 

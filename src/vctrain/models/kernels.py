@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vctrain.config.components.core import Window
+from vctrain.config.components.windows import Window
 
 MIN_WINDOWED_TAPS = 5
 """Shorter axes stay unwindowed: a taper over three taps would leave one."""

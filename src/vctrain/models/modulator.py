@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vctrain.config.components.core import Concat, Film
+from vctrain.config.components.modulators import Concat, Film
 
 
 class BehaviorEncoder(nn.Module):

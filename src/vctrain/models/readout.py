@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vctrain.config.components.heads import GaussianReadout
+from vctrain.config.components.readouts import GaussianReadout
 
 MIN_STD = 0.3
 """Narrower masks (in feature-map pixels) fall between pixels and lose their gradient."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vctrain.config.components.core import ConvGRU
+from vctrain.config.components.recurrent import ConvGRU
 from vctrain.models.norms import ChannelRMS
 
 

@@ -10,14 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vctrain.config.components.core import ConvGRU, LearnableTemporal, NoConvnet, NoFrontend, NoModulator
-from vctrain.config.components.heads import Adapter, AffineAdapter, Readout
+from vctrain.config.components.adapters import Adapter, AffineAdapter
+from vctrain.config.components.convnets import NoConvnet
+from vctrain.config.components.frontends import LearnableTemporal, NoFrontend
+from vctrain.config.components.modulators import NoModulator
+from vctrain.config.components.readouts import Readout
+from vctrain.config.components.recurrent import ConvGRU
 from vctrain.config.model import ModelConfig
 from vctrain.data.clips import SessionClips
 from vctrain.errors import ContractError, UsageError
 from vctrain.models.adapter import SessionAdapter, contrast
-from vctrain.models.convnet import Geometry, ResNetCore
+from vctrain.models.convnet import ResNetCore
 from vctrain.models.frontend import TemporalBank
+from vctrain.models.geometry import Geometry
 from vctrain.models.modulator import ConcatModulator, FilmModulator
 from vctrain.models.readout import GaussianMaskReadout
 from vctrain.models.recurrent import ConvGRUStage
@@ -170,7 +175,7 @@ class Twin(nn.Module):
         if self.modulator is not None:
             x = self.modulator(x, self._encode_behavior(parts, x.shape[2]))
         x = x if self.recurrent is None else self.recurrent(x)
-        sizes = [part.stim.shape[0] for part in parts]
+        sizes = [part.n_clips for part in parts]
         return [
             self._rate(self.readouts[part.session](features))
             for part, features in zip(parts, x.split(sizes), strict=True)
@@ -181,7 +186,7 @@ class Twin(nn.Module):
         encoder = self.modulator.encoder
         return torch.cat(
             [
-                encoder(None if part.behavior is None else part.behavior[:, -frames:], part.stim.shape[0], frames)
+                encoder(None if part.behavior is None else part.behavior[:, -frames:], part.n_clips, frames)
                 for part in parts
             ]
         )

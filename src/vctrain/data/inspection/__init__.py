@@ -1,0 +1,1 @@
+"""What is in a recording, and what would a physiologist look at twice in it?"""
