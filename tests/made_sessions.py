@@ -22,7 +22,7 @@ MODEL: dict[str, Any] = {
         "stem": {"channels": 4, "kernel": [1, 5, 5], "stride": 2, "norm": "rms", "weight_norm": True},
         "blocks": [],
     },
-    "modulator": {"type": "film", "hidden": 6, "out": 4},
+    "modulator": {"type": "film", "dims": [6, 4]},
 }
 """Every kind of part that a twin without recurrence has, at its smallest."""
 

@@ -25,6 +25,7 @@ from vctrain.runs.checkpoints import read_checkpoint
 from vctrain.training import fit
 from vctrain.training.loss import session_losses, step_loss
 from vctrain.training.optimizer import build_optimizer, parameter_groups
+from vctrain.training.prepare import prepare
 from vctrain.training.schedules import lr_factor
 
 
@@ -87,7 +88,7 @@ def test_a07_validation_is_the_whole_split_and_the_same_each_time(tiny_run) -> N
     first, second = (evaluate(str(tiny_run.folder), accelerator="cpu") for _ in range(2))
     assert first == second
     stored = read_checkpoint(tiny_run.folder)
-    prepared = fit.prepare(stored.settings, 1)
+    prepared = prepare(stored.settings, 1)
     frames = [session.n_scored("val") for session in prepared.sessions]
     assert [session["n_frames"] for session in first["sessions"].values()] == frames
 
@@ -116,7 +117,7 @@ def test_a11_reduced_precision_changes_the_weights(tiny_data, tmp_path) -> None:
             torch.nn.functional.conv2d(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 3, 3))
     except RuntimeError as error:
         pytest.skip(f"no bfloat16 on this CPU: {error}")
-    before = fit.prepare(chosen, 1).twin.state_dict()
+    before = prepare(chosen, 1).twin.state_dict()
     fit.train(chosen, run_dir=tmp_path / "run", provenance={}, argv=[])
     after = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt").weights
     features = [name for name in before if name.endswith(".features")]
@@ -149,7 +150,7 @@ def test_a25_no_step_is_wasted_at_the_start(total: int, warmup: int) -> None:
 def test_a25_the_first_step_of_a_run_moves_the_weights(tiny_data, tmp_path) -> None:
     changes = {"trainer.max_epochs": 1, "trainer.steps_per_epoch": 1, "optim.warmup_steps": 100}
     chosen = settings(tiny_data, changes)
-    before = fit.prepare(chosen, 1).twin.state_dict()
+    before = prepare(chosen, 1).twin.state_dict()
     fit.train(chosen, run_dir=tmp_path / "run", provenance={}, argv=[])
     after = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt").weights
     assert not torch.equal(after["readouts.0.features"], before["readouts.0.features"])

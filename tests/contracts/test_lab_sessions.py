@@ -44,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str,
     folder = tmp_path_factory.mktemp("lab")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VCTRAIN_CACHE", str(folder / "cache"))
-        chosen = settings(lab(folder / "data"), {"model.modulator": {"type": "film", "hidden": 4, "out": 4}})
+        chosen = settings(lab(folder / "data"), {"model.modulator": {"type": "film", "dims": [4, 4]}})
         result = fit.train(chosen, run_dir=folder / "run", provenance={}, argv=[])
         yield folder / "data", folder / "run", result
 

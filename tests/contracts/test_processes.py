@@ -12,6 +12,7 @@ from made_sessions import settings
 from vctrain.evaluation.evaluate import evaluate
 from vctrain.runs.checkpoints import read_checkpoint
 from vctrain.training import fit
+from vctrain.training.prepare import prepare
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_two_steps_on_two_processes_are_two_steps_on_one(two_processes, tiny_dat
     fit.train(chosen, run_dir=tmp_path / "one", provenance={}, argv=[])
     one = read_checkpoint(tmp_path / "one" / "checkpoints" / "last.ckpt").weights
     two = read_checkpoint(folder / "checkpoints" / "last.ckpt").weights
-    start = fit.prepare(chosen, 1).twin.state_dict()
+    start = prepare(chosen, 1).twin.state_dict()
     assert one.keys() == two.keys()
     moved = sum(float((one[name] - start[name]).square().sum()) for name in one if "features" in name) ** 0.5
     assert moved > 1e-3

@@ -10,7 +10,7 @@ from models.made_twins import clips, config, twin
 
 from vctrain.models.twin import context_of
 
-MODULATORS = [{"type": "none"}, {"type": "concat", "hidden": 8, "out": 4}, {"type": "film", "hidden": 8, "out": 4}]
+MODULATORS = [{"type": "none"}, {"type": "concat", "dims": [8, 4]}, {"type": "film", "dims": [8, 4]}]
 
 
 def _cut(part, first: int, stop: int, context: int):

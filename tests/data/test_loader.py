@@ -14,7 +14,7 @@ from made_recordings import covariates, write, write_config
 
 from vctrain.config.datasets import load_dataset_configs
 from vctrain.data.clips import ClipBatch
-from vctrain.data.loader import EvalLoader, TrainLoader
+from vctrain.data.loader import EvalLoader, Reads, TrainLoader
 from vctrain.data.opening import open_sessions
 from vctrain.data.rates import training_rates
 from vctrain.data.sampler import ClipSampler
@@ -44,9 +44,29 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, ...]:
     return open_sessions(specs, CONTEXT)
 
 
-def make_loader(sessions: tuple[Session, ...], rank: int = 0, world: int = 1, **changes: object) -> TrainLoader:
+@pytest.fixture(scope="module")
+def lossy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, ...]:
+    """Two sessions whose units do not count all the time."""
+    folder = tmp_path_factory.mktemp("lossy")
+    specs = []
+    for seed, name in enumerate(("Ada_1", "Bob_1")):
+        content = covariates((60,) * 10, seed=seed, gaps=[(20, 26)])
+        content["missing_pct"] = 40 + 10 * torch.randn(600, 3, generator=torch.Generator().manual_seed(seed))
+        write(folder / name / "a.dset", content)
+        ops = {"dfs": {"ops": [{"missing_pct": 45}]}}
+        specs += load_dataset_configs(write_config(folder, name, ["a"], [0, 2], datafilters=ops))
+    return open_sessions(specs, CONTEXT)
+
+
+def make_loader(
+    sessions: tuple[Session, ...],
+    rank: int = 0,
+    world: int = 1,
+    sampling: dict[str, object] | None = None,
+    **changes: object,
+) -> TrainLoader:
     sampler = ClipSampler(
-        sessions, composition="equal", batch_clips=12, context=CONTEXT, clip_frames=FRAMES, seed=0, world_size=world
+        sessions, batch_clips=12, context=CONTEXT, clip_frames=FRAMES, seed=0, world_size=world, **(sampling or {})
     )
     settings = {"steps_per_epoch": 4, "start_step": lambda: 0, **changes}
     return TrainLoader(sampler, sessions, rank=rank, **settings)  # type: ignore[arg-type]
@@ -75,6 +95,43 @@ def test_counts_are_the_entries_of_the_filters(sessions: tuple[Session, ...]) ->
         for part in batch.parts:
             entries = part.dfs.expand_as(part.robs).sum()
             assert float(batch.counts[part.session]) == float(entries)
+
+
+@pytest.mark.parametrize("sampling", [{}, {"sampling": "uniform"}, {"sampling": "epoch"}, {"homogeneous": True}])
+def test_counts_are_those_of_the_entries_that_count_in_every_mode(
+    sessions: tuple[Session, ...], lossy: tuple[Session, ...], sampling: dict[str, object]
+) -> None:
+    for opened in (sessions, lossy):
+        loader = make_loader(opened, sampling=sampling)
+        for step in range(25):
+            batch = loader.batch(step)
+            for part in batch.parts:
+                entries = part.dfs.expand_as(part.robs).sum()
+                assert float(batch.counts[part.session]) == float(entries)
+            assert set(batch.counts.nonzero().flatten().tolist()) <= {part.session for part in batch.parts}
+
+
+def test_a09_what_sessions_weigh_is_declared(sessions: tuple[Session, ...]) -> None:
+    """All the same in stratified steps; as much as they have frames where every frame counts alike."""
+    assert make_loader(sessions).batch(0).weights.tolist() == [1, 1, 1]
+    for mode in ("uniform", "epoch"):
+        batch = make_loader(sessions, sampling={"sampling": mode}).batch(0)
+        frames = {part.session: float(part.dfs.sum()) for part in batch.parts}
+        assert batch.weights.tolist() == [frames.get(index, 0.0) for index in range(3)]
+
+
+def test_a_twin_gets_what_it_reads(sessions: tuple[Session, ...]) -> None:
+    for loader in (
+        make_loader(sessions, reads=Reads(stim=False, history=3)),
+        EvalLoader(sessions, "val", context=CONTEXT, frames=9, clips=2, reads=Reads(stim=False, history=3)),
+    ):
+        for part in loader.batch(0).parts:
+            assert part.stim is None
+            assert part.history is not None
+            assert part.history.shape[1] == part.robs.shape[1] + 3
+            assert part.history[:, 3:].equal(part.robs)
+    part = make_loader(sessions).batch(0).parts[0]
+    assert part.history is None
 
 
 def test_a_run_resumes_at_any_step(sessions: tuple[Session, ...]) -> None:

@@ -14,7 +14,7 @@ import torch
 from vctrain.errors import ContractError
 from vctrain.evaluation.inspection import changed_settings, inspect_checkpoint, inspect_run
 from vctrain.runs.checkpoints import read_checkpoint
-from vctrain.training.fit import describe
+from vctrain.training.plan import describe
 
 
 def whats(findings) -> list[str]:

@@ -72,3 +72,45 @@ def test_scale_and_shift_undo_a_calibration_error():
 
 def test_mean_grey_is_zero_contrast():
     assert normalise(torch.tensor([127], dtype=torch.uint8)).item() == 0.0
+
+
+@pytest.mark.parametrize("transform", ["scale", "affine"])
+def test_a14_the_width_of_the_blur_is_learned(transform):
+    """From half a pixel, gradient descent finds the 1.5 pixels by which the wanted images are blurred."""
+    torch.manual_seed(0)
+    image = torch.randn(1, 2, 15, 15)
+    target = SessionAdapter(AffineAdapter(transform=transform, init_sigma=1.5), 15)(image).detach()
+    adapter = SessionAdapter(AffineAdapter(transform=transform, init_sigma=0.5), 15)
+    optimizer = torch.optim.Adam([adapter.log_sigma], lr=0.1)
+    for _ in range(100):
+        optimizer.zero_grad()
+        (adapter(image) - target).square().mean().backward()
+        optimizer.step()
+    assert float(torch.nn.functional.softplus(adapter.log_sigma.detach())) == pytest.approx(1.5, abs=0.05)
+
+
+def test_a_quarter_turn_is_an_affine_map():
+    adapter = SessionAdapter(AffineAdapter(transform="affine", blur=False), 9)
+    image = torch.randn(1, 1, 9, 9)
+    with torch.no_grad():
+        adapter.scale.zero_()
+        adapter.shear.copy_(torch.tensor([1.0, -1.0]))
+        turned = adapter(image)
+    assert torch.allclose(turned, torch.rot90(image, 1, (2, 3)), atol=0.1)
+
+
+def test_without_blur_a_grid_of_the_stimulus_is_the_stimulus():
+    adapter = SessionAdapter(AffineAdapter(blur=False), 9)
+    image = torch.randn(1, 3, 9, 9)
+    assert torch.allclose(adapter(image), image, atol=0.1)
+    assert "log_sigma" not in dict(adapter.named_parameters())
+
+
+@given(st.sampled_from(["scale", "affine"]), st.integers(5, 12), st.integers(5, 12), st.integers(4, 12))
+def test_a_frame_is_adapted_by_itself(transform, height, width, grid):
+    adapter = SessionAdapter(AffineAdapter(transform=transform), grid)
+    movie = torch.randn(2, 3, height, width)
+    with torch.no_grad():
+        whole = adapter(movie)
+        assert whole.shape == (2, 3, grid, grid)
+        assert torch.allclose(adapter(movie[:, 1:2]), whole[:, 1:2], atol=1e-5)

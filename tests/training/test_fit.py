@@ -15,9 +15,11 @@ from vctrain.config.datasets import load_dataset_configs
 from vctrain.config.resolve import read_settings
 from vctrain.data.opening import open_sessions
 from vctrain.errors import UsageError
-from vctrain.models.twin import context_of
+from vctrain.evaluation.evaluate import evaluate
+from vctrain.models.twin import Twin, context_of
 from vctrain.runs.checkpoints import read_checkpoint
-from vctrain.training import fit
+from vctrain.runs.metrics_file import MetricsFile
+from vctrain.training import fit, plan
 
 NAMES = ("SimA_2024-01-01", "SimB_2024-01-02")
 
@@ -100,26 +102,26 @@ def test_training_lowers_the_loss(tiny_data, tmp_path) -> None:
 
 def test_a_dry_run_describes_the_run_that_follows(tiny_run, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    plan = fit.describe(tiny_run.settings)
+    described = plan.describe(tiny_run.settings)
     assert list(tmp_path.iterdir()) == []
-    assert plan["steps"] == tiny_run.result["steps"]
+    assert described["steps"] == tiny_run.result["steps"]
     stored = read_checkpoint(tiny_run.folder)
     trained = sum(p.numel() for p in stored.build().parameters() if p.requires_grad)
-    assert plan["parameters"]["core"] + plan["parameters"]["head"] == trained
-    assert sum(group["size"] for group in plan["groups"]) == trained
-    assert [s["name"] for s in plan["sessions"]] == list(NAMES)
-    assert sum(s["clips"] for s in plan["sessions"]) == tiny_run.settings.data.batch_clips
-    assert all(s["train_frames"] + s["val_frames"] <= s["frames"] for s in plan["sessions"])
+    assert described["parameters"]["core"] + described["parameters"]["head"] == trained
+    assert sum(group["size"] for group in described["groups"]) == trained
+    assert [s["name"] for s in described["sessions"]] == list(NAMES)
+    assert sum(s["clips"] for s in described["sessions"]) == tiny_run.settings.data.batch_clips
+    assert all(s["train_frames"] + s["val_frames"] <= s["frames"] for s in described["sessions"])
 
 
 def test_every_validation_scores_each_frame_once(tiny_run) -> None:
     data = tiny_run.settings.data
     specs = load_dataset_configs(data.path, data_root=None, types=None, max_datasets=None)
-    context = context_of(tiny_run.settings.model)
-    sessions = open_sessions(specs, context)
+    sessions = open_sessions(specs, context_of(tiny_run.settings.model))
+    twin = Twin(tiny_run.settings.model, sessions)
     for split in ("train", "val"):
         seen: dict[int, float] = {0: 0.0, 1: 0.0}
-        for batch in fit.validation_loader(sessions, split, context, 0, 1):
+        for batch in fit.validation_loader(sessions, split, twin, 0, 1):
             for part in batch.parts:
                 seen[part.session] += float(part.dfs.sum())
                 assert part.rate_true is not None
@@ -170,3 +172,50 @@ def test_the_numbers_of_a_run_do_not_leave_the_seed_behind(tiny_data, tmp_path) 
         fit.train(chosen, run_dir=tmp_path / str(seed), provenance={}, argv=[])
         weights.append(read_checkpoint(tmp_path / str(seed) / "checkpoints" / "last.ckpt").weights)
     assert not torch.equal(weights[0]["readouts.0.features"], weights[1]["readouts.0.features"])
+
+
+def test_an_average_of_the_weights_is_validated_and_kept(tiny_data, tmp_path) -> None:
+    """The checkpoint holds the average, whose figure is the one reported, beside the weights that go on training."""
+    changes = {"trainer.ema_decay": 0.9, "trainer.max_epochs": 2}
+    result = fit.train(settings(tiny_data, changes), run_dir=tmp_path / "run", provenance={}, argv=[])
+    best = torch.load(result["checkpoint"], weights_only=True)
+    average, current = best["state_dict"], best["current_model_state"]
+    assert any(not torch.equal(average[name], current[name]) for name in average)
+    again = evaluate(result["checkpoint"])
+    assert again["bps_overall"] == pytest.approx(result["val_bps_overall"], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trainer.precision": "16-mixed"}, "needs a GPU"),
+        ({"optim.lambda_pred": 0.2}, "no predictive coding"),
+        (
+            {"regularization": [{"name": "r", "type": "l1", "strength": 1, "apply_to": ["fetures"]}]},
+            "regularizer r: no parameter matches 'fetures'",
+        ),
+    ],
+)
+def test_settings_without_effect_are_refused_before_anything_is_created(tiny_data, tmp_path, changes, message) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        fit.train(settings(tiny_data, changes), run_dir=tmp_path / "run", provenance={}, argv=[])
+    assert caught.value.hint
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_schedule_accumulation_and_regularizer_trains(tiny_data, tmp_path) -> None:
+    changes = {
+        "optim.schedule": "plateau",
+        "trainer.accumulate": 2,
+        "trainer.max_epochs": 2,
+        "regularization": [
+            {"name": "sparse", "type": "l1", "lambda": 1e-4, "apply_to": ["features"]},
+            {"name": "narrow", "type": "proximal_clamp_positive", "lambda": 0.7, "apply_to": ["readouts/std"]},
+        ],
+    }
+    result = fit.train(settings(tiny_data, changes), run_dir=tmp_path / "run", provenance={}, argv=[])
+    assert result["steps"] == 12
+    rows = MetricsFile(tmp_path / "run").rows()
+    assert all(float(row["penalty/sparse"]) > 0 for row in rows)
+    weights = torch.load(result["checkpoint"], weights_only=True)["state_dict"]
+    assert max(float(v.max()) for n, v in weights.items() if n.endswith(".std")) <= 0.7 + 1e-6

@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from models.made_twins import clips, config, twin
 
-from vctrain.config.schema import OptimConfig
+from vctrain.config.schema import Settings
 from vctrain.data.clips import ClipBatch
 from vctrain.errors import NumericsError
 from vctrain.metrics.bps import PoissonSums
 from vctrain.models.twin import context_of
 from vctrain.training import module as module_file
 from vctrain.training.engine import build_trainer
-from vctrain.training.module import TwinModule, ValidationResult
+from vctrain.training.loss import session_losses, step_loss
+from vctrain.training.module import TwinModule
+from vctrain.training.optimizer import build_optimizer, parameter_groups
+from vctrain.training.validation import ValidationResult
 
 MODEL = config()
 CONTEXT = context_of(MODEL)
@@ -60,9 +64,13 @@ def fit(module: TwinModule, batches: Sequence[ClipBatch], after: Any = None, **o
     trainer.fit(module, train_dataloaders=Batches(batches))
 
 
-def new_module(**optim: Any) -> TwinModule:
-    chosen = OptimConfig(**{"lr": 0.01, "schedule": "none", "warmup_steps": 0, "weight_decay": 0.1, **optim})
-    return TwinModule(twin(MODEL), chosen, 10, {})
+def new_module(regularization: Sequence[dict[str, Any]] = (), max_skipped_steps: int = 10, **optim: Any) -> TwinModule:
+    chosen = {
+        "optim": {"lr": 0.01, "schedule": "none", "warmup_steps": 0, "weight_decay": 0.1, **optim},
+        "trainer": {"max_epochs": 2, "steps_per_epoch": 5, "max_skipped_steps": max_skipped_steps},
+        "regularization": list(regularization),
+    }
+    return TwinModule(twin(MODEL), Settings.model_validate(chosen), {})
 
 
 def owned(module: TwinModule, session: int) -> dict[str, torch.Tensor]:
@@ -105,16 +113,62 @@ def test_c03_a_step_without_any_valid_entry_changes_nothing() -> None:
     assert changed == []
 
 
-def test_a_loss_that_is_not_finite_ends_training_and_names_step_and_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module_file, "CHECK_EVERY", 1)
-    bad = batch(2)
-    broken = replace(bad.parts[1], robs=torch.full_like(bad.parts[1].robs, math.nan))
-    module = new_module()
-    with pytest.raises(NumericsError, match=r"step 2\b.*S1_2024-01-01") as caught:
-        fit(module, [batch(0), batch(1), ClipBatch(2, (bad.parts[0], broken), bad.counts), batch(3)])
+def poisoned(step: int) -> ClipBatch:
+    """A batch in which the second unit of the second session has a count that is no number."""
+    good = batch(step)
+    robs = good.parts[1].robs.clone()
+    robs[..., 1] = math.nan
+    return ClipBatch(step, (good.parts[0], replace(good.parts[1], robs=robs)), good.counts)
+
+
+def test_c01_a_step_that_is_not_finite_is_skipped_named_and_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    module, plain = new_module(max_skipped_steps=2), new_module()
+    plain.load_state_dict(module.state_dict())
+    fit(module, [batch(0), poisoned(1), poisoned(2), batch(3)])
+    fit(plain, [batch(0), batch(3)])
+    said = capsys.readouterr().err
+    assert "step 1: the loss is not finite (session S1_2024-01-01: cids 1); skipped, 1 in a row of at most 2" in said
+    for ours, theirs in zip(module.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert module.take_means()["train_loss"] == pytest.approx(plain.take_means()["train_loss"])
+
+
+def test_too_many_skipped_steps_end_training_with_the_state_saved(tmp_path: Path) -> None:
+    module = new_module(max_skipped_steps=1)
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(NumericsError, match=r"step 4\b.*session S1_2024-01-01: cids 1.*2 steps in a row") as caught:
+        fit(
+            module,
+            [batch(0), poisoned(1), batch(2), *map(poisoned, (3, 4, 5))],
+            default_root_dir=str(tmp_path),
+        )
     assert caught.value.code == 4
-    assert caught.value.hint
-    assert all(bool(p.isfinite().all()) for p in module.twin.parameters())
+    kept = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert str(tmp_path / "checkpoints" / "last.ckpt") in caught.value.hint
+    assert all(bool(value.isfinite().all()) for value in kept["state_dict"].values())
+
+
+def test_accumulated_batches_make_one_step_of_their_mean_gradient() -> None:
+    one, two = new_module(grad_clip=0), new_module(grad_clip=0)
+    two.load_state_dict(one.state_dict())
+    fit(two, [batch(0), batch(1)], accumulate_grad_batches=2)
+    one.zero_grad()
+    shares = []
+    for step in (0, 1):
+        data = batch(step)
+        losses = session_losses(one.twin(data.parts), data)
+        shares.append(step_loss(losses, data, 1) / 2)
+    torch.stack(shares).sum().backward()
+    build_optimizer(parameter_groups(one.twin, one.settings.optim), one.settings.optim).step()
+    for ours, theirs in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-7)
+
+
+def test_a_session_that_is_absent_from_one_accumulated_batch_is_updated_by_the_other() -> None:
+    module = new_module()
+    before = module.twin.readouts[1].features.detach().clone()
+    fit(module, [batch(0), batch(1, silent=(1,))], accumulate_grad_batches=2)
+    assert not torch.equal(module.twin.readouts[1].features, before)
 
 
 @pytest.mark.parametrize("units", [slice(0, 3), slice(1, 2)])
@@ -150,3 +204,71 @@ def test_the_fraction_of_the_oracle_compares_the_same_sessions() -> None:
     expected = float(known.bits_per_spike().mean() / oracle.bits_per_spike().mean())
     assert result.oracle_overall == pytest.approx(float(oracle.bits_per_spike().mean()))
     assert result.fraction_of_oracle == pytest.approx(expected)
+
+
+CLAMP = {"name": "std", "type": "proximal_clamp_positive", "strength": 0.4, "apply_to": ["readouts/std"]}
+L1 = {"name": "sparse", "type": "proximal_l1", "strength": 0.3, "apply_to": ["features"]}
+
+
+def test_a12_prox_once_per_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Core and head are two groups of the optimizer; a matched parameter is shrunk once, with its own step."""
+    calls: list[int] = []
+    original = module_file.proximal_step
+    monkeypatch.setattr(module_file, "proximal_step", lambda m, e, o: (calls.append(e), original(m, e, o)))
+    module = new_module([{**L1, "strength": 1.0}], core_lr_scale=0.1, weight_decay=0.0, lr=1e-3)
+    before = {name: p.detach().clone() for name, p in module.twin.named_parameters()}
+    plain = new_module(core_lr_scale=0.1, weight_decay=0.0, lr=1e-3)
+    plain.load_state_dict(module.state_dict())
+    fit(module, [batch(0)])
+    assert calls == [0]
+    fit(plain, [batch(0)])
+    optimizer = module.optimizers(use_pl_optimizer=False)
+    for session in (0, 1):
+        ours, theirs = module.twin.readouts[session].features, plain.twin.readouts[session].features
+        second = optimizer.state[ours]["exp_avg_sq"] / (1 - 0.999)  # type: ignore[union-attr]
+        step = torch.where(second > 0, 1e-3 / (second.sqrt() + 1e-8), 0.0)
+        expected = theirs.sign() * (theirs.abs() - step).clamp_min(0)
+        assert torch.allclose(ours, expected, atol=1e-7)
+        assert not torch.equal(ours, theirs)
+    ours, theirs = dict(module.twin.named_parameters()), dict(plain.twin.named_parameters())
+    others = [name for name in before if "features" not in name]
+    assert all(torch.equal(ours[name], theirs[name]) for name in others)
+    assert any(not torch.equal(ours[name], before[name]) for name in others)
+
+
+def test_prox_leaves_an_absent_session_alone() -> None:
+    module = new_module([CLAMP, L1])
+    before = module.twin.readouts[1].std.detach().clone()
+    features = module.twin.readouts[1].features.detach().clone()
+    fit(module, [batch(0, silent=(1,))])
+    assert torch.equal(module.twin.readouts[1].std, before)
+    assert torch.equal(module.twin.readouts[1].features, features)
+    assert float(module.twin.readouts[0].std.max()) == pytest.approx(0.4)
+    fit(module, [batch(1)])
+    assert float(module.twin.readouts[1].std.max()) == pytest.approx(0.4)
+
+
+def test_penalties_are_in_the_loss_and_told_apart_from_it() -> None:
+    penalty = {"name": "l2", "type": "l2", "strength": 3.0, "apply_to": ["features"]}
+    module = new_module([penalty], lr=1e-9, weight_decay=0.0)
+    size = sum(float(r.features.square().sum()) for r in module.twin.readouts)
+    fit(module, [batch(0), batch(1)])
+    means = module.take_means()
+    assert means["penalty/l2"] == pytest.approx(3 * size, rel=1e-4)
+    plain = new_module(lr=1e-9, weight_decay=0.0)
+    fit(plain, [batch(0), batch(1)])
+    assert means["train_loss"] == pytest.approx(plain.take_means()["train_loss"], rel=1e-5)
+    groups = {id(p): g for g in module.optimizers(use_pl_optimizer=False).param_groups for p in g["params"]}  # type: ignore[union-attr]
+    assert all(groups[id(r.features)]["weight_decay"] == 0 for r in module.twin.readouts)
+
+
+def test_schedules_of_regularizers_follow_the_epochs_of_optimizer_steps() -> None:
+    late = {**CLAMP, "schedule": {"kind": "linear_decay", "start_epoch": 0, "end_epoch": 1, "start_strength": 5.0}}
+    module = new_module([late], lr=1e-9)
+    with torch.no_grad():
+        for readout in module.twin.readouts:
+            readout.std.fill_(1.0)
+    widest: list[float] = []
+    fit(module, [batch(i) for i in range(7)], after=lambda i: widest.append(float(module.twin.readouts[0].std.max())))
+    assert widest[:5] == pytest.approx([1.0] * 5)
+    assert widest[5:] == pytest.approx([0.4] * 2)

@@ -13,7 +13,7 @@ FULL = config(
     adapter={"type": "adapter", "transform": "affine"},
     frontend={"type": "learnable_temporal", "kernel_size": 5, "num_channels": 3, "bias": True},
     convnet={"type": "resnet", "stem": {**BLOCK, "weight_norm": True}, "blocks": [BLOCK, {**BLOCK, "norm": "rms"}]},
-    modulator={"type": "film", "hidden": 8, "out": 4},
+    modulator={"type": "film", "dims": [8, 4]},
     recurrent={"type": "convgru", "hidden": 6, "kernel": 3, "warmup": 4},
 )
 OPTIM = OptimConfig(lr=0.01, core_lr_scale=0.25, weight_decay=0.5)
@@ -79,3 +79,11 @@ def test_a_step_without_gradient_shrinks_weights_and_nothing_else() -> None:
     gains = {name for name in convolutions if sum(side > 1 for side in before[name].shape) <= 1}
     assert convolutions - gains <= decayed
     assert not gains & decayed, "gains of norms are stored with broadcast axes"
+
+
+def test_layers_that_read_past_spikes_decay_and_their_biases_do_not() -> None:
+    net = twin(config(history={"type": "mlp", "num_lags": 2, "hidden": [3]}, baseline={"type": "learned"}))
+    decays = {name: group.weight_decay for group in parameter_groups(net, OPTIM) for name, _ in group.parameters}
+    assert {decays[f"readouts.1.history.net.layers.{i}.weight"] for i in (0, 1)} == {0.5}
+    assert {decays[f"readouts.1.history.net.layers.{i}.bias"] for i in (0, 1)} == {0.0}
+    assert decays["readouts.0.baseline.raw"] == 0.0

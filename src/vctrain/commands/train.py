@@ -71,7 +71,7 @@ def train(
         console.note("no --data: training on simulated sessions")
     planned = plan_run_dir(resolved.settings, resolved.provenance, run_dir)
     # Torch is imported from here on, after settings and run directory were found to be good.
-    from vctrain.training import fit
+    from vctrain.training import fit, plan
     from vctrain.training.engine import check_devices, resolve_accelerator
 
     trainer = resolved.settings.trainer
@@ -82,7 +82,7 @@ def train(
             resolved = _announced_quick(resolved, resolved_with(QUICK))
         resolved = _with_simulated_sessions(resolved, create=not dry_run)
     if dry_run:
-        described = fit.describe(resolved.settings) if resolved.settings.data.path else _description_before(resolved)
+        described = plan.describe(resolved.settings) if resolved.settings.data.path else _description_before(resolved)
         _show_plan(resolved, described, str(planned))
         return
     result = fit.train(resolved.settings, run_dir=planned, provenance=resolved.provenance, argv=sys.argv)
@@ -140,15 +140,26 @@ def _show_plan(resolved: Resolved, described: Mapping[str, Any], run_dir: str) -
     rows = [[path, console.to_json(value), resolved.provenance[path]] for path, value in settings.items()]
     console.table("settings", ["setting", "value", "from"], rows)
     sessions: Sequence[Mapping[str, Any]] = described["sessions"]
-    every = ("name", "units", "frames", "train_frames", "val_frames", "clips")
+    every = ("name", "subject", "units", "frames", "train_frames", "val_frames", "clips", "weight")
     columns = [name for name in every if all(name in session for session in sessions)]
     console.result("")
-    console.table("sessions", columns, [[str(session[name]) for name in columns] for session in sessions])
+    rows = [[_cell(session[name]) for name in columns] for session in sessions]
+    console.table("sessions; clips a step and weight in the loss, on average", columns, rows)
+    if described.get("schedule"):
+        console.result("")
+        shown = [[_cell(value) for value in row.values()] for row in described["schedule"]]
+        console.table("schedule", list(described["schedule"][0]), shown)
     if described["parameters"] is not None:
         core, head = described["parameters"]["core"], described["parameters"]["head"]
         context = described["context"]
         console.result(f"\nparameters: {core + head:,} ({core:,} core, {head:,} heads); context {context} frames")
+    for line in described.get("notes", ()):
+        console.note(line)
     console.result(f"would create {run_dir}")
+
+
+def _cell(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _show_result(result: Mapping[str, Any]) -> None:

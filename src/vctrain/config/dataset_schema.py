@@ -9,7 +9,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
     field_validator,
     model_validator,
@@ -19,14 +18,31 @@ from vctrain.config.base import Config
 from vctrain.config.components.adapters import Adapter
 from vctrain.config.components.readouts import Readout
 from vctrain.config.old_spellings import flat_component
-from vctrain.config.transforms import Transform
+from vctrain.config.transforms import Lags, Transform
+
+SLOWEST_HZ, FASTEST_HZ = 0.1, 1e5
+"""No frame rate lies outside."""
+_LARGEST_SEED = 2**63 - 1
+_LONGEST_NAME = 200
+
+Rate = Annotated[float, Field(ge=SLOWEST_HZ, le=FASTEST_HZ)]
+
+
+def _file_name(value: str) -> str:
+    if not value.isprintable() or value.strip() in ("", ".", "..") or "/" in value or len(value) > _LONGEST_NAME:
+        raise ValueError("it names a folder or file, so it is short and printable, and holds no slash")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_file_name)]
+"""The name of a session or of a stimulus type."""
 
 
 class Sampling(Config):
     """Rate of the files and rate of the twin, in frames a second; an integer factor apart."""
 
-    source_rate: PositiveFloat
-    target_rate: PositiveFloat
+    source_rate: Rate
+    target_rate: Rate
 
 
 class ValidNlags(Config):
@@ -38,7 +54,7 @@ class ValidNlags(Config):
 class MissingPct(Config):
     """Units whose spikes are not lost to the detection threshold."""
 
-    threshold: PositiveFloat = 45.0
+    threshold: float = Field(45.0, gt=0, allow_inf_nan=False)
     """Percent of missing spikes from which a unit does not count."""
     source: str | None = None
     """A covariate, or an npz file in the session's folder; None: the covariate missing_pct, else missing_pct.npz."""
@@ -98,17 +114,17 @@ def _component(value: Any) -> Any:
 class DatasetFile(Config):
     """A dataset YAML: one session, or (in a parent) what its sessions share."""
 
-    session: str | None = None
+    session: Name | None = None
     lab: str = "yates"
     eye: Any = None
-    types: tuple[str, ...] | None = Field(default=None, min_length=1)
+    types: tuple[Name, ...] | None = Field(default=None, min_length=1)
     cids: tuple[NonNegativeInt, ...] | None = Field(default=None, min_length=1)
     sampling: Sampling | None = None
-    keys_lags: dict[str, int | tuple[int, ...] | None] = Field(default_factory=dict)
+    keys_lags: Lags = Field(default_factory=dict)
     transforms: dict[str, Transform] = Field(default_factory=dict)
     datafilters: dict[str, DataFilter] = Field(default_factory=dict)
     train_val_split: Fractions = (0.8,)
-    seed: NonNegativeInt = 1002
+    seed: int = Field(1002, ge=0, le=_LARGEST_SEED)
     n_lags: PositiveInt | None = None
     data_root: str | None = None
     adapter: Annotated[Adapter | None, BeforeValidator(_component)] = None
@@ -120,17 +136,6 @@ class DatasetFile(Config):
     missingth: Any = None
     contamth: Any = None
     cids_qc: Any = None
-
-    @field_validator("keys_lags")
-    @classmethod
-    def _lags_without_holes(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name, lags in value.items():
-            listed = list(lags) if isinstance(lags, tuple) else [] if lags is None else [lags]
-            if any(lag < 0 for lag in listed):
-                raise ValueError(f"{name} has a negative lag; lags count frames into the past")
-            if listed and listed != list(range(listed[0], listed[0] + len(listed))):
-                raise ValueError(f"the lags of {name} do not count up one by one")
-        return value
 
     @field_validator("cids", "types")
     @classmethod
@@ -145,7 +150,7 @@ class ParentFile(DatasetFile):
     """A parent YAML: what its sessions share, and which sessions."""
 
     session_dir: str
-    sessions: tuple[str, ...] = Field(min_length=1)
+    sessions: tuple[Name, ...] = Field(min_length=1)
 
     @field_validator("sessions")
     @classmethod

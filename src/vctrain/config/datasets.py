@@ -12,7 +12,8 @@ from vctrain.config.components.readouts import Readout
 from vctrain.config.dataset_schema import DatasetFile, MissingPct, ParentFile
 from vctrain.config.locate import Roots, find_recordings, is_session_folder, session_folder, subject_of
 from vctrain.config.old_spellings import is_base_file, respelt
-from vctrain.config.transforms import Plan, Transform, plan_of
+from vctrain.config.plan import Plan, plan_of
+from vctrain.config.transforms import Transform
 from vctrain.config.yaml_files import read_mapping, validated
 from vctrain.errors import UsageError
 
@@ -70,6 +71,8 @@ class SessionSpec:
     """Instead of the model's."""
     stim_maxima: Mapping[int, float] = field(default_factory=dict)
     """Fitted maxima of the movie's maxnorm operations by position, if they come from a checkpoint."""
+    stored_trials: Mapping[str, Mapping[str, Sequence[float]]] | None = None
+    """Trial numbers by type and split, if they come from a checkpoint."""
     n_lags: int | None = None
     """`valid_nlags` of the config, which current twins replace by their own context."""
     notes: tuple[str, ...] = ()
@@ -105,6 +108,9 @@ def load_dataset_configs(
         raise UsageError(
             f"--data {root} does not exist", hint="give a dataset YAML, or a folder of them or of sessions"
         )
+    twice = sorted({kind for kind in types or () if list(types or ()).count(kind) > 1})
+    if twice:
+        raise UsageError(f"types listed twice: {', '.join(twice)}", hint="name each once")
     entries = (_from_file(root) if root.is_file() else _from_folder(root))[:max_datasets]
     _each_session_once(entries)
     return tuple(_spec(entry, data_root, types) for entry in entries)
@@ -165,7 +171,7 @@ def _from_folder(folder: Path) -> list[_Entry]:
         if parents:
             raise UsageError(
                 f"{folder} holds several dataset configs, among them {', '.join(parents)}",
-                hint=f"name one, such as --data {folder / parents[0]}",
+                hint=f"name one, such as {folder / parents[0]}",
             )
         if contents:
             entries = [_complete(file, content, notes) for file, content, notes in contents]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from vctrain.config.components.refused import REFUSED
 from vctrain.errors import UsageError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -61,8 +62,9 @@ def _usage_error(
     if problem["type"] == "union_tag_invalid":
         context = problem["ctx"]
         valid = [tag.strip().strip("'") for tag in str(context["expected_tags"]).split(",")]
+        refused = REFUSED.get((path[-1], str(context["tag"])))
         return UsageError(
-            f"{dotted}.type{where}: no {path[-1]} {context['tag']!r}", hint=_nearest(context["tag"], valid)
+            f"{dotted}.type{where}: no {path[-1]} {context['tag']!r}", hint=refused or _nearest(context["tag"], valid)
         )
     if problem["type"] in ("union_tag_not_found", "missing"):
         missing = dotted if problem["type"] == "missing" else f"{dotted}.type"
@@ -70,8 +72,9 @@ def _usage_error(
     value = problem["input"]
     if problem["type"] == "literal_error":
         valid = [option.strip("'") for option in str(problem["ctx"]["expected"]).replace(" or ", ", ").split(", ")]
-        return UsageError(f"{shown}{where}: {value!r} is not a choice", hint=_nearest(str(value), valid))
-    if isinstance(value, Mapping):
+        hint = REFUSED.get((path[-1], str(value))) or _nearest(str(value), valid)
+        return UsageError(f"{shown}{where}: {value!r} is not a choice", hint=hint)
+    if isinstance(value, Mapping) and problem["type"] != "value_error":
         return UsageError(
             f"{shown}{where} is one value, not a mapping", hint=f"write {dotted}=VALUE, or {dotted}: VALUE"
         )
@@ -97,7 +100,7 @@ def _locate(
     for index, step in enumerate(location):
         last = index == len(location) - 1
         if tagged:
-            owners = [owner for owner in owners if _tag(owner) == step] or owners
+            owners = [owner for owner in owners if step in _tags(owner)] or owners
             tagged = False
             continue
         path.append(str(step))
@@ -117,9 +120,10 @@ def _item(annotation: Any) -> Any:
     return next((part for part in get_args(annotation) if part is not Ellipsis), None)
 
 
-def _tag(model: type[BaseModel]) -> object:
-    field: FieldInfo | None = model.model_fields.get("type")
-    return field.default if field is not None else None
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    """The types that ``model`` has the settings of."""
+    field: FieldInfo | None = model.model_fields.get("type") or model.model_fields.get("kind")
+    return get_args(field.annotation) if field is not None else ()
 
 
 def _type_at(content: Mapping[str, Any], path: list[str]) -> object:
@@ -136,7 +140,12 @@ def _nearest_key(
     wrong, above = path[-1], ".".join(path[:-1])
     prefix = f"{above}." if above else ""
     valid = [name for owner in owners for name in owner.model_fields]
-    others = [str(_tag(member)) for member in siblings if wrong in member.model_fields and member not in owners]
+    others = [
+        str(tag)
+        for member in siblings
+        if wrong in member.model_fields and member not in owners
+        for tag in _tags(member)
+    ]
     if others:
         return f"{wrong} belongs to type {' or '.join(others)}, and {above}.type is {kind}"
     close = difflib.get_close_matches(wrong, valid, n=1)

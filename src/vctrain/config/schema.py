@@ -8,7 +8,18 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from vctrain.config.base import Config
 from vctrain.config.model import ModelConfig
+from vctrain.config.regularization import Regularizer
 from vctrain.config.simulation import SimulationConfig
+
+
+class Curriculum(Config):
+    """Frames of low contrast are drawn less often at first: a frame weighs min(1, alpha * c), c its contrast over the
+    median; alpha rises linearly to 1 over `warmup_steps`, and from there on all frames are drawn alike."""
+
+    by: Literal["contrast"] = "contrast"
+    start: float = Field(0.5, gt=0.0, le=1.0)
+    """alpha at step 0."""
+    warmup_steps: PositiveInt = 8000
 
 
 class DataConfig(Config):
@@ -27,8 +38,16 @@ class DataConfig(Config):
     """Clips in a step, over all sessions and processes."""
     clip_frames: PositiveInt = 64
     """Scored frames of a clip."""
-    composition: Literal["by_size", "equal"] = "equal"
-    """How many clips of each session a step holds: in proportion to its frames, or the same for all."""
+    sampling: Literal["stratified", "uniform", "epoch"] = "stratified"
+    """`stratified`: clips of every session in each step; `uniform`: every clip equally likely; `epoch`: trials tiled
+    into clips, each training frame once before any comes again."""
+    composition: Literal["by_size", "equal", "by_subject"] = "equal"
+    """Of a stratified step: clips of each session in proportion to its frames, or the same for all sessions, or for all
+    subjects (whose losses then weigh the same too)."""
+    homogeneous: bool = False
+    """Every step holds clips of one session; which one is drawn as `composition` says."""
+    curriculum: Curriculum | None = None
+    """Begin with frames of high contrast; `{}` takes the defaults."""
 
 
 class OptimConfig(Config):
@@ -40,10 +59,22 @@ class OptimConfig(Config):
     """Learning rate of the core as a multiple of `lr`."""
     weight_decay: NonNegativeFloat = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
-    schedule: Literal["none", "cosine"] = "cosine"
+    schedule: Literal["none", "step", "plateau", "cosine", "cosine_warmup", "cosine_warmup_restart"] = "cosine"
+    """What follows the warm-up; `cosine_warmup` is another name of `cosine`."""
     warmup_steps: NonNegativeInt = 100
+    """Steps over which the learning rate rises linearly, whatever the schedule; never zero."""
     final_lr_fraction: float = Field(0.0, ge=0.0, le=1.0)
-    """Learning rate at the last step as a fraction of its peak (cosine)."""
+    """Learning rate at the end of a cosine as a fraction of its peak."""
+    decay_epochs: PositiveInt = 30
+    """Of `step`: epochs after which the learning rate falls by `decay_factor`, again and again."""
+    decay_factor: float = Field(0.5, gt=0.0, lt=1.0)
+    """Of `step` and `plateau`."""
+    plateau_patience: NonNegativeInt = 3
+    """Of `plateau`: validations without a better val_bps_overall that are waited for before the learning rate falls."""
+    restart_epochs: PositiveInt | None = None
+    """Of `cosine_warmup_restart`: length of a cosine; None: half of what follows the warm-up."""
+    lambda_pred: NonNegativeFloat | None = None
+    """Weight of the auxiliary loss of a predictive-coding modulator; None: 0.1, or that of a legacy model."""
     grad_clip: NonNegativeFloat = 1.0
     """Largest norm of the gradient; 0 does not clip."""
 
@@ -53,7 +84,14 @@ class TrainerConfig(Config):
 
     max_epochs: PositiveInt = 100
     steps_per_epoch: PositiveInt = 512
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """`16-mixed` needs a GPU."""
+    accumulate: PositiveInt = 1
+    """Batches whose gradients are averaged into one optimizer step."""
+    ema_decay: float | None = Field(None, gt=0.0, lt=1.0)
+    """Validate, and keep, an exponential moving average of the weights, this much of which stays at each step."""
+    max_skipped_steps: NonNegativeInt = 10
+    """Steps in a row that may be skipped because their loss is not finite, before the run ends."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: PositiveInt = 1
     nodes: PositiveInt = 1
@@ -94,4 +132,6 @@ class Settings(Config):
     trainer: TrainerConfig = TrainerConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     init: InitConfig = InitConfig()
+    regularization: tuple[Regularizer, ...] = ()
+    """Penalties and proximal steps on parameters."""
     simulation: SimulationConfig = SimulationConfig()

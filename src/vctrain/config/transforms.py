@@ -1,22 +1,27 @@
-"""Which operations a dataset config may apply to a recording, and what they leave for the twin to read."""
+"""Which operations may a dataset config apply to a recording?"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
-    NonNegativeFloat,
     NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    field_validator,
+    model_validator,
 )
 
 from vctrain.config.base import Config
-from vctrain.errors import UsageError
+
+Factor = Annotated[float, Field(ge=-1e6, le=1e6)]
+"""Signals times this stay within float32."""
+Milliseconds = Annotated[float, Field(gt=0, le=1e5)]
+Taps = Annotated[int, Field(ge=1, le=10_000)]
+"""Frames that a filter reaches."""
+_MOST_FUNCTIONS = 1000
+LEAST_LOG_PEAK_MS = 0.01
+"""Earlier peaks are put here where cosines are spaced logarithmically."""
 
 
 class PixelNorm(Config):
@@ -55,31 +60,35 @@ class Mul(Config):
     """x * value."""
 
     op: Literal["mul"] = "mul"
-    value: float = Field(allow_inf_nan=False)
+    value: Factor
 
 
 class TemporalBasis(Config):
     """A bank of raised cosines (and delta functions) over time; channel c, basis b becomes column c * n_basis + b."""
 
     op: Literal["temporal_basis"] = "temporal_basis"
-    num_delta_funcs: int = Field(0, ge=0)
-    num_cosine_funcs: int = Field(10, ge=0)
-    history_bins: PositiveInt = 32
+    num_delta_funcs: int = Field(0, ge=0, le=_MOST_FUNCTIONS)
+    num_cosine_funcs: int = Field(10, ge=0, le=_MOST_FUNCTIONS)
+    history_bins: Taps = 32
     log_spacing: bool = True
     peak_range_ms: tuple[float, float] = (5.0, 100.0)
-    bin_size_ms: PositiveFloat = 5.0
+    bin_size_ms: Milliseconds = 5.0
     normalize: bool = True
     orthogonalize: Literal[False] = False
     causal: bool = True
     batch_norm: Literal[False] = False
     chomp: None = None
 
-    @field_validator("peak_range_ms")
-    @classmethod
-    def _rising(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not value[0] < value[1]:
-            raise ValueError("the first peak must come before the last")
-        return value
+    @model_validator(mode="after")
+    def _has_functions(self) -> TemporalBasis:
+        first, last = self.peak_range_ms
+        if not -1e5 <= first < last <= 1e5:
+            raise ValueError("peak_range_ms: the first peak must come before the last, in milliseconds")
+        if self.log_spacing and last <= LEAST_LOG_PEAK_MS:
+            raise ValueError(f"peak_range_ms ends before {LEAST_LOG_PEAK_MS:g}, where log_spacing begins")
+        if self.num_delta_funcs + self.num_cosine_funcs == 0:
+            raise ValueError("num_delta_funcs and num_cosine_funcs are 0, so nothing would be left of the signal")
+        return self
 
 
 class SplitRelu(Config):
@@ -95,7 +104,7 @@ class Smooth(Config):
 
     op: Literal["smooth"] = "smooth"
     type: Literal["gaussian"] = "gaussian"
-    sigma: NonNegativeFloat
+    sigma: float = Field(ge=0, le=1000)
 
     @property
     def radius(self) -> int:
@@ -126,15 +135,15 @@ class DaCones(Config):
     a fast and a slow low-pass filter. ``sampling_rate`` in Hz is that of the filters; time constants in ms."""
 
     op: Literal["dacones"] = "dacones"
-    alpha: float = Field(1.0, allow_inf_nan=False)
-    beta: float = Field(8e-5, allow_inf_nan=False)
+    alpha: Factor = 1.0
+    beta: Factor = 8e-5
     gamma: float = Field(0.5, ge=0.0, le=1.0)
-    tau_y_ms: PositiveFloat = 5.0
-    tau_z_ms: PositiveFloat = 60.0
-    n_y: NonNegativeFloat = 5.0
-    n_z: NonNegativeFloat = 2.0
-    filter_length: PositiveInt = 200
-    sampling_rate: PositiveFloat = 240.0
+    tau_y_ms: Milliseconds = 5.0
+    tau_z_ms: Milliseconds = 60.0
+    n_y: float = Field(5.0, ge=0, le=20)
+    n_z: float = Field(2.0, ge=0, le=20)
+    filter_length: Taps = 200
+    sampling_rate: float = Field(240.0, gt=0, le=1e5)
     learnable_params: Literal[False] = False
 
 
@@ -143,8 +152,8 @@ class FftWhitening(Config):
     Field 1997), trial by trial."""
 
     op: Literal["fftwhitening"] = "fftwhitening"
-    f_0: PositiveFloat = 0.4
-    n: PositiveFloat = 4.0
+    f_0: float = Field(0.4, gt=0, allow_inf_nan=False)
+    n: float = Field(4.0, gt=0, allow_inf_nan=False)
 
 
 SignalOp = Diff | MaxNorm | SymLog | Mul | TemporalBasis | SplitRelu | Smooth | Cast | SelectUnits
@@ -181,6 +190,20 @@ def _tagged(entry: object) -> object:
 Operation = Annotated[Annotated[AnyOp, Field(discriminator="op")], BeforeValidator(_tagged)]
 
 
+def _without_holes(lags: dict[str, Any]) -> dict[str, Any]:
+    for name, value in lags.items():
+        listed = list(value) if isinstance(value, tuple) else [] if value is None else [value]
+        if any(lag < 0 for lag in listed):
+            raise ValueError(f"{name} has a negative lag; lags count frames into the past")
+        if listed and listed != list(range(listed[0], listed[0] + len(listed))):
+            raise ValueError(f"the lags of {name} do not count up one by one")
+    return lags
+
+
+Lags = Annotated[dict[str, int | tuple[int, ...] | None], AfterValidator(_without_holes)]
+"""Frames into the past by name, for legacy models; each list counts up one by one."""
+
+
 class Transform(Config):
     """One entry of `transforms:`: a covariate, the operations on it in order, and the name of the result."""
 
@@ -188,112 +211,4 @@ class Transform(Config):
     ops: tuple[Operation, ...] = ()
     expose_as: str | None = None
     concatenate: bool = False
-    keys_lags: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Signal:
-    """A covariate and the operations that turn it into columns of the behaviour, in order."""
-
-    source: str
-    ops: tuple[SignalOp, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain types, for contracts and checkpoints."""
-        return {"source": self.source, "ops": [_plain(op) for op in self.ops]}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a twin reads of a session: the movie after `stim`, and the signals side by side in the behaviour."""
-
-    stim: tuple[StimOp, ...]
-    """Empty: the movie stays as stored, and the twin itself takes (x - 127) / 255."""
-    behavior: tuple[Signal, ...]
-    unused: tuple[str, ...]
-    """Transforms whose result current twins do not read."""
-
-    @property
-    def stim_pointwise(self) -> bool:
-        """Whether the movie can stay uint8 until the device."""
-        return all(isinstance(op, POINTWISE) for op in self.stim)
-
-    def stim_as_list(self) -> list[dict[str, Any]]:
-        """Plain types, for contracts and checkpoints."""
-        return [_plain(op) for op in self.stim]
-
-
-def _plain(op: AnyOp) -> dict[str, Any]:
-    settings = op.model_dump(mode="json", exclude={"op"})
-    return {op.op: settings.get("value", settings) if set(settings) == {"value"} else settings}
-
-
-def plan_of(transforms: dict[str, Transform], where: str) -> Plan:
-    """What `transforms` (in the order written) leave for the twin: later entries see what earlier ones exposed.
-
-    `where` names the config in errors. Raises UsageError for an operation that current twins cannot apply.
-    """
-    signals: dict[str, Signal] = {}
-    joined: dict[str, list[Signal]] = {}
-    stim: tuple[StimOp, ...] = ()
-    made: dict[str, list[str]] = {}
-    consumed = {"behavior"}
-    for name, transform in transforms.items():
-        exposed = transform.expose_as or name
-        path = f"{where}: transforms.{name}"
-        if transform.source == "stim":
-            stim += _stim_ops(transform, exposed, path)
-            continue
-        made.setdefault(exposed, []).append(name)
-        if exposed == "stim":
-            raise UsageError(f"{path} exposes {transform.source} as stim", hint="make the stimulus from source: stim")
-        base = signals.get(transform.source, Signal(transform.source, ()))
-        consumed.add(transform.source)
-        signal = Signal(base.source, base.ops + tuple(_signal_op(op, path) for op in transform.ops))
-        if transform.concatenate:
-            joined.setdefault(exposed, []).append(signal)
-        else:
-            signals[exposed] = signal
-    if "behavior" in joined:
-        behavior = tuple(joined["behavior"])
-    else:
-        behavior = (signals["behavior"],) if "behavior" in signals else ()
-    for signal in behavior:
-        _check_counts_are_past(signal, where)
-    unused = tuple(name for exposed, names in made.items() if exposed not in consumed for name in names)
-    return Plan(stim, behavior, unused)
-
-
-def _check_counts_are_past(signal: Signal, where: str) -> None:
-    """A causal basis has nothing at the frame itself; without it the twin would be shown what it predicts."""
-    if signal.source == "robs" and not any(isinstance(op, TemporalBasis) and op.causal for op in signal.ops):
-        raise UsageError(
-            f"{where}: behavior from robs would show the twin the spikes it predicts",
-            hint="pass them through a causal temporal_basis, which reads earlier frames only",
-        )
-
-
-def _signal_op(op: AnyOp, path: str) -> SignalOp:
-    if isinstance(op, PixelNorm | Unsqueeze | DaCones | FftWhitening):
-        raise UsageError(
-            f"{path}: {op.op} cannot be applied to a behaviour signal",
-            hint="signals take diff, maxnorm, symlog, mul, temporal_basis, splitrelu, smooth, cast and select_units",
-        )
-    return op
-
-
-def _stim_ops(transform: Transform, exposed: str, path: str) -> tuple[StimOp, ...]:
-    """The operations that change the movie; none where the twin's own (x - 127) / 255 is all that is asked for."""
-    if exposed != "stim":
-        raise UsageError(f"{path} exposes stim as {exposed!r}", hint="current twins read the movie as stim only")
-    for op in transform.ops:
-        if isinstance(op, TemporalBasis | SplitRelu):
-            raise UsageError(
-                f"{path}: {op.op} makes several channels of the movie, twins read one",
-                hint="remove it; model.frontend: {type: learnable_temporal} filters the movie in time",
-            )
-        if isinstance(op, SelectUnits):
-            raise UsageError(f"{path}: the movie has no units to select", hint="remove select_units")
-    ops = tuple(op for op in transform.ops if not isinstance(op, TemporalBasis | SplitRelu | SelectUnits))
-    changing = [op for op in ops if not isinstance(op, PixelNorm | Unsqueeze | Cast)]
-    return ops if changing else ()
+    keys_lags: Lags | None = None

@@ -14,6 +14,9 @@ from pydantic import BaseModel, ValidationError
 from vctrain.errors import UsageError
 
 Model = TypeVar("Model", bound=BaseModel)
+_MOST_VALUES = 1_000_000
+_UNFOLD = "write the values out, without anchors (&) and aliases (*)"
+_LONGEST_SHOWN = 80
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -41,7 +44,10 @@ def read_mapping(path: Path) -> dict[str, Any]:
         raise UsageError(f"cannot read {path}: {error}", hint="check the path and that it is a text file") from error
     try:
         content = yaml.load(text, Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, ValueError) as error:
+        _check_size(content, path)
+    except RecursionError:
+        raise UsageError(f"{path}: invalid YAML: nested too deeply, or in itself", hint=_UNFOLD) from None
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, LookupError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark is not None else str(path)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
@@ -49,6 +55,21 @@ def read_mapping(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UsageError(f"{path} does not hold a mapping of keys to values", hint="see the data format page")
     return content
+
+
+def _check_size(content: Any, path: Path) -> None:
+    """UsageError if anchors and aliases make more of a short text than anyone would write."""
+    sizes: dict[int, int] = {}
+
+    def size(value: Any) -> int:
+        if not isinstance(value, dict | list):
+            return 1
+        if id(value) not in sizes:
+            sizes[id(value)] = 1 + sum(map(size, value.values() if isinstance(value, dict) else value))
+        return sizes[id(value)]
+
+    if size(content) > _MOST_VALUES:
+        raise UsageError(f"{path}: its aliases unfold to more than {_MOST_VALUES:,} values", hint=_UNFOLD)
 
 
 def validated(model: type[Model], content: Mapping[str, Any], where: str | Path) -> Model:
@@ -67,20 +88,29 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"valid: {', '.join(names)}"
 
 
+def _printable(text: str) -> str:
+    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
 def _usage_error(model: type[BaseModel], problem: Mapping[str, Any], where: str) -> UsageError:
     location = [str(part) for part in problem["loc"] if part != "function-before"]
-    path = ".".join(location)
+    path = _printable(".".join(part if len(part) <= _LONGEST_SHOWN else _shown(part) for part in location))
     context = problem.get("ctx", {})
     if problem["type"] == "extra_forbidden":
         return UsageError(f"unknown key {path} in {where}", hint=nearest(location[-1], _keys_at(model, location[:-1])))
     if problem["type"] == "union_tag_invalid":
         valid = [tag.strip().strip("'") for tag in str(context["expected_tags"]).split(",")]
         tag = str(context["tag"])
-        return UsageError(f"unknown operation {tag!r} at {path} in {where}", hint=nearest(tag, valid))
+        return UsageError(f"unknown operation {_shown(tag)} at {path} in {where}", hint=nearest(tag, valid))
     if problem["type"] == "missing":
         return UsageError(f"{path} is missing in {where}", hint=f"add {path}: to the file")
-    message = problem["msg"].removeprefix("Value error, ")
-    return UsageError(f"{path} in {where}: {message} (got {problem['input']!r})", hint=f"correct {path}")
+    message = _printable(problem["msg"].removeprefix("Value error, "))
+    return UsageError(f"{path} in {where}: {message} (got {_shown(problem['input'])})", hint=f"correct {path}")
 
 
 def _keys_at(annotation: Any, path: list[str]) -> list[str]:

@@ -64,12 +64,13 @@ class ClipBatch:
     """Sorted by session, each at most once."""
     counts: torch.Tensor
     """(number of sessions,) float64: valid (frame, unit) entries of each session in this step over all processes."""
+    weights: torch.Tensor | None = None
+    """(number of sessions,) float64: what the loss of each session weighs in the step; None: all the same."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> ClipBatch:
-        """The same batch on `device`; `counts` stays on the CPU, where reading it waits for nothing."""
-        parts = tuple(part.to(device, non_blocking) for part in self.parts)
-        return ClipBatch(self.step, parts, self.counts)
+        """The same batch on `device`; `counts` and `weights` stay on the CPU, where reading them waits for nothing."""
+        return replace(self, parts=tuple(part.to(device, non_blocking) for part in self.parts))
 
     def pin_memory(self) -> ClipBatch:
         """The same batch in page-locked memory."""
-        return ClipBatch(self.step, tuple(part.pin_memory() for part in self.parts), self.counts)
+        return replace(self, parts=tuple(part.pin_memory() for part in self.parts))

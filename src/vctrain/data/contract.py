@@ -1,6 +1,7 @@
 """Do these recordings hold the units a checkpoint was trained on?
 
-Compared by session name and cid, never by position.
+Compared by session name and cid, never by position. What a migrated checkpoint does not know (None) is taken from the
+recordings and their configs, with a note.
 """
 
 from __future__ import annotations
@@ -41,31 +42,49 @@ def _as_stored(spec: SessionSpec, stored: Mapping[str, Any], notes: list[str]) -
         extra = sorted(set(spec.cids) - set(wanted))
         if extra:
             notes.append(f"session {spec.name}: {len(extra)} units that the checkpoint does not know are ignored")
-    split = stored["split"]
-    if _movie_is_made_otherwise(spec, stored):
+    spec = replace(spec, cids=tuple(wanted))
+    unknown = [key for key in ("transforms", "filters", "split") if stored[key] is None]
+    if unknown:
+        notes.append(f"session {spec.name}: the checkpoint does not know its {', '.join(unknown)}; the data's are used")
+    return _with_split(_with_transforms(_with_filters(spec, stored), stored), stored)
+
+
+def _with_transforms(spec: SessionSpec, stored: Mapping[str, Any]) -> SessionSpec:
+    transforms = stored["transforms"]
+    if transforms is None:
+        return spec
+    if spec.transforms.stim_as_list() != transforms["stim"]:
         raise ContractError(
             f"session {spec.name}: its movie is made by other transforms than that of the checkpoint, "
-            f"{stored['transforms']['stim'] or 'pixelnorm'}",
+            f"{transforms['stim'] or 'pixelnorm'}",
             hint="give the dataset config the transforms listed in contract.json of the run",
         )
+    maxima = {int(position): value for position, value in transforms["stim_maxima"].items()}
+    return replace(spec, stim_maxima=maxima)
+
+
+def _with_filters(spec: SessionSpec, stored: Mapping[str, Any]) -> SessionSpec:
+    filters = stored["filters"]
     threshold = None if spec.missing_pct is None else spec.missing_pct.threshold
-    if threshold != stored["filters"]["missing_pct"]:
+    if filters is not None and threshold != filters["missing_pct"]:
         raise ContractError(
             f"session {spec.name}: the filter missing_pct is {threshold} in the data, "
-            f"{stored['filters']['missing_pct']} in the checkpoint",
+            f"{filters['missing_pct']} in the checkpoint",
             hint="give the dataset config the filters listed in contract.json of the run",
         )
+    return spec
+
+
+def _with_split(spec: SessionSpec, stored: Mapping[str, Any]) -> SessionSpec:
+    split = stored["split"]
+    if split is None:
+        return spec
     return replace(
         spec,
-        cids=tuple(wanted),
         train_val_split=tuple(split["train_val_split"]),
         seed=split["seed"],
-        stim_maxima={int(position): value for position, value in stored["transforms"]["stim_maxima"].items()},
+        stored_trials=split["trials"],
     )
-
-
-def _movie_is_made_otherwise(spec: SessionSpec, stored: Mapping[str, Any]) -> bool:
-    return bool(spec.transforms.stim_as_list() != stored["transforms"]["stim"])
 
 
 def open_for_checkpoint(
@@ -92,14 +111,16 @@ def open_for_checkpoint(
     if unknown:
         notes.append(f"not in the checkpoint, ignored: {_names(unknown)}")
     chosen = [_as_stored(offered[name], stored[index], notes) for name, index in known.items() if name in offered]
-    sessions = open_sessions(chosen, context, float(stored[0]["filters"]["settle_seconds"]))
+    settle = float((stored[0]["filters"] or {}).get("settle_seconds", 0.0))
+    sessions = open_sessions(chosen, context, settle)
     changed = []
     for session in sessions:
         index = known[session.name]
         _check(session, stored[index])
-        _restore_normalisers(session, stored[index])
+        _restore_normalisers(session, stored[index], notes)
         trained_on = stored[index]["fingerprint"]
-        if any(trained_on.get(kind) != found for kind, found in session.describe()["fingerprint"].items()):
+        found = session.describe()["fingerprint"]
+        if trained_on is not None and any(trained_on.get(kind) != value for kind, value in found.items()):
             changed.append(session.name)
         session.index = index
         notes.extend(session.notes)
@@ -121,12 +142,15 @@ def _check(session: Session, stored: Mapping[str, Any]) -> None:
         ("behavior_dim", "number of behavior columns"),
     ):
         ours, theirs = found[key], stored[key]
+        if theirs is None:
+            continue
         if (abs(ours - theirs) > 0.01 * theirs) if key == "rate_hz" else (list_of(ours) != list_of(theirs)):
             raise ContractError(
                 f"session {session.name}: {what} is {ours} in the data, {theirs} in the checkpoint",
                 hint="use recordings and transforms like those the checkpoint was trained on",
             )
-    if session.behavior_dim and _operations(found) != _operations(stored):
+    known = stored["transforms"] is not None
+    if known and session.behavior_dim and _operations(found) != _operations(stored):
         raise ContractError(
             f"session {session.name}: its behavior is made by other transforms than those of the checkpoint",
             hint="give the dataset config the transforms listed in contract.json of the run",
@@ -146,8 +170,15 @@ def _operations(description: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _restore_normalisers(session: Session, stored: Mapping[str, Any]) -> None:
+def _restore_normalisers(session: Session, stored: Mapping[str, Any], notes: list[str]) -> None:
     """Normalisers are part of the twin: those fitted on its training frames apply to whatever it is shown."""
-    for pipeline, entry in zip(session.pipelines, stored["transforms"]["behavior"], strict=True):
+    known = stored["transforms"] is not None and bool(session.pipelines)
+    entries = stored["transforms"]["behavior"] if known else []
+    for pipeline, entry in zip(session.pipelines, entries, strict=known):
         for position, value in entry["maxima"].items():
             pipeline.maxima[int(position)] = float(value)
+        if pipeline.maxima and not entry["maxima"]:
+            notes.append(
+                f"session {session.name}: the checkpoint does not know the largest {pipeline.source} of its training; "
+                "that of these training frames takes its place"
+            )

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import struct
-import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,15 +9,10 @@ from typing import Any
 
 import torch
 
-from vctrain.data.inert import AsksToRun, Inert, InertPickle
+from vctrain.data.inert import Inert
+from vctrain.data.torchfile.reading import read_torch_file
 from vctrain.errors import ContractError
 
-# What a damaged or hostile archive makes torch and pickle raise.
-_UNREADABLE = (
-    *(RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
-    *(OverflowError, MemoryError, ImportError, RecursionError, struct.error, pickle.PickleError),
-    zipfile.BadZipFile,
-)
 _MAKE = "save it again with torch.save({'covariates': {name: tensor}, 'metadata': {...}}, path)"
 
 
@@ -45,7 +36,11 @@ def open_dset(path: str | Path) -> Dset:
     path = Path(path)
     if not path.is_file():
         raise ContractError(f"{path} is not there", hint="check the path, or --data-root")
-    content, foreign = _load(path)
+    stored = read_torch_file(path, "a .dset", mapped=True)
+    content = stored.content
+    # helpers that a pickle calls on the way (_reconstruct, dtype) say nothing to a reader
+    helpers = ("_", "dtype", "encode")
+    foreign = sorted(name for name in stored.foreign if not name.rpartition(".")[2].startswith(helpers))
     if not isinstance(content, Mapping) or not isinstance(content.get("covariates"), Mapping):
         raise ContractError(f"{path} holds no covariates", hint=_MAKE)
     covariates: dict[str, torch.Tensor] = {}
@@ -59,41 +54,6 @@ def open_dset(path: str | Path) -> Dset:
         notes.append(f"{path}: metadata is {type(metadata).__name__}, not a mapping; left unread")
         metadata = {}
     return Dset(path, covariates, {str(key): value for key, value in metadata.items()}, notes)
-
-
-def _load(path: Path) -> tuple[Any, list[str]]:
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ContractError(f"{path} is truncated, or not a .dset", hint=_MAKE)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True), []
-    except pickle.UnpicklingError:
-        # Readable archive, metadata beyond what torch admits; a TorchScript archive fails above with RuntimeError
-        # and so never reaches the reader below.
-        pass
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from None
-    reader = InertPickle()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", pickle_module=reader, weights_only=False, mmap=True)
-    except AsksToRun as error:
-        raise ContractError(
-            f"{path} asks to run {error} when it is opened; nothing was run",
-            hint="do not trust this file; save its tensors again with plain metadata",
-        ) from None
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from None
-    # helpers that a pickle calls on the way (_reconstruct, dtype) say nothing to a reader
-    helpers = ("_", "dtype", "encode")
-    return content, sorted(name for name in reader.foreign if not name.rpartition(".")[2].startswith(helpers))
-
-
-def _unreadable(path: Path, error: BaseException) -> ContractError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0][:160]
-    return ContractError(f"{path} cannot be read as a .dset ({reason})", hint=f"damaged or another format? {_MAKE}")
 
 
 def _tensor(path: Path, name: str, value: object) -> torch.Tensor:

@@ -12,7 +12,7 @@ from vctrain.config.datasets import SessionSpec
 from vctrain.data.intervals import Intervals, Ints, runs_of_equal
 from vctrain.data.recordings import Recording
 from vctrain.data.signals import Pipeline
-from vctrain.data.splits import split_trials
+from vctrain.data.splits import SPLITS, split_trials, with_stored
 
 TRIALLESS_SECONDS = 10.0
 """Length of the blocks that stand for trials where a recording has none."""
@@ -29,6 +29,8 @@ class Frames:
     valid: Intervals
     dropped: Mapping[str, int]
     """Frames that belong to no segment, by reason."""
+    trials: Mapping[str, Mapping[str, list[float]]]
+    """Trial numbers by type of stimulus and split."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,13 @@ def trials_of(spec: SessionSpec, recording: Recording, rate_hz: float, notes: li
         notes.append(f"session {spec.name}: {recording.kind} has no trial_inds; split in blocks of {block} frames")
     runs, number = runs_of_equal(lambda a, b: recording.trials(a, b, block), n)
     distinct, index = np.unique(number, return_inverse=True)
-    return Trials(runs, number, split_trials(distinct, spec.train_val_split, spec.seed)[index])
+    split = split_trials(distinct, spec.train_val_split, spec.seed)
+    stored = None if spec.stored_trials is None else spec.stored_trials.get(recording.kind)
+    if stored is not None:
+        split, unknown = with_stored(distinct, split, stored)
+        if unknown:
+            notes.append(f"session {spec.name}: {unknown} trials of {recording.kind} that the checkpoint does not know")
+    return Trials(runs, number, split[index])
 
 
 def frames_of(
@@ -76,4 +84,13 @@ def frames_of(
         valid.append(good[value.astype(bool)] + offset)
         offset += n
     dropped = {"outside trials": without, "settling": settling}
-    return Frames(np.concatenate(tables), np.concatenate(splits), Intervals(np.concatenate(valid)), dropped)
+    named = {recording.kind: _by_split(trial) for recording, trial in zip(recordings, trials, strict=True)}
+    return Frames(np.concatenate(tables), np.concatenate(splits), Intervals(np.concatenate(valid)), dropped, named)
+
+
+def _by_split(trials: Trials) -> dict[str, list[float]]:
+    """The numbers of the trials in each split that has any, sorted."""
+    inside = trials.number.astype(np.float64) >= 0
+    numbers, split = trials.number[inside], trials.split[inside]
+    named = {name: np.unique(numbers[split == place]).tolist() for place, name in enumerate(SPLITS)}
+    return {name: listed for name, listed in named.items() if listed}

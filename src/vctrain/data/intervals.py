@@ -52,6 +52,15 @@ class Intervals:
         reached: Ints = np.clip(frames - self.starts[found], 0, self.stops[found] - self.starts[found])
         return self._before[found] + reached
 
+    def at(self, ranks: Ints) -> Ints:
+        """The frames with these numbers among the frames inside, counted from 0."""
+        interval = np.searchsorted(self._before, ranks, side="right") - 1
+        return self.starts[interval] + ranks - self._before[interval]
+
+    def before(self, frames: Ints) -> Ints:
+        """How many frames inside come before each of `frames`."""
+        return self._up_to(np.asarray(frames))
+
     def trimmed(self, first: int, last: int = 0) -> Intervals:
         """Every interval without its first `first` and last `last` frames."""
         return Intervals(np.stack([self.starts + first, self.stops - last], 1))

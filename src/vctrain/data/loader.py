@@ -5,18 +5,32 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vctrain.data.clips import ClipBatch, SessionClips
 from vctrain.data.intervals import Ints
-from vctrain.data.sampler import ClipSampler
+from vctrain.data.sampler import Clips, ClipSampler
 from vctrain.data.session import Session
+from vctrain.data.tiles import tiles
 
 _AHEAD = 2
 _POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What a twin reads of a clip beside its behaviour."""
+
+    stim: bool = True
+    history: int = 0
+    """Frames before the scored ones of which it sees the counts."""
+
+
+EVERYTHING = Reads()
 
 
 class TrainLoader:
@@ -34,9 +48,11 @@ class TrainLoader:
         steps_per_epoch: int,
         start_step: Callable[[], int],
         pin_memory: bool = False,
+        reads: Reads = EVERYTHING,
     ) -> None:
         self.sampler, self.sessions, self.rank = sampler, tuple(sessions), rank
-        self.steps_per_epoch, self.start_step, self.pin_memory = steps_per_epoch, start_step, pin_memory
+        self.steps_per_epoch, self.start_step = steps_per_epoch, start_step
+        self.pin_memory, self.reads = pin_memory, reads
 
     def __len__(self) -> int:
         return self.steps_per_epoch
@@ -49,18 +65,23 @@ class TrainLoader:
         """The clips of `step` on this process."""
         sampler = self.sampler
         clips = sampler.clips(step)
-        everywhere = _starts_by_session(clips)
         counts = torch.zeros(len(self.sessions), dtype=torch.float64)
-        for index, starts in everywhere.items():
+        for index, starts, counted in _by_session(clips):
             session = self.sessions[index]
-            valid = session.clip_counts(starts, sampler.clip_frames, sampler.context)
-            counts[index] = float(valid.sum() * session.n_units)
-        here = _starts_by_session(clips[self.rank :: sampler.world_size])
-        parts = tuple(
-            self.sessions[index].gather(starts, context=sampler.context, frames=sampler.clip_frames)
-            for index, starts in here.items()
-        )
-        batch = ClipBatch(step, parts, counts)
+            counts[index] = float(session.clip_entries(starts[counted], sampler.clip_frames, sampler.context))
+        parts = []
+        for index, starts, counted in _by_session(clips.of_rank(self.rank, sampler.world_size)):
+            part = self.sessions[index].gather(
+                starts,
+                context=sampler.context,
+                frames=sampler.clip_frames,
+                stim=self.reads.stim,
+                history=self.reads.history,
+            )
+            parts.append(part if counted.all() else _only(part, counted))
+        units = torch.tensor([session.n_units for session in self.sessions], dtype=torch.float64)
+        weights = counts / units if sampler.session_weights is None else torch.from_numpy(sampler.session_weights)
+        batch = ClipBatch(step, tuple(parts), counts, weights)
         return batch.pin_memory() if self.pin_memory else batch
 
 
@@ -82,9 +103,11 @@ class EvalLoader:
         rank: int = 0,
         world_size: int = 1,
         rate_true: bool = False,
+        reads: Reads = EVERYTHING,
     ) -> None:
         self.sessions, self.split, self.context, self.frames = tuple(sessions), split, context, frames
-        self.clips, self.rank, self.world_size, self.rate_true = clips, rank, world_size, rate_true
+        self.clips, self.rank, self.world_size = clips, rank, world_size
+        self.rate_true, self.reads = rate_true, reads
         self._groups: list[tuple[int, Ints]] = []
         for index, session in enumerate(self.sessions):
             starts = tiles(session, split, context, frames)
@@ -107,37 +130,31 @@ class EvalLoader:
         session = self.sessions[index]
         missing = self.clips - len(starts)
         filled = np.concatenate([starts, np.repeat(starts[-1:], missing)])
-        part = session.gather(filled, context=self.context, frames=self.frames, rate_true=self.rate_true)
+        part = session.gather(
+            filled,
+            context=self.context,
+            frames=self.frames,
+            rate_true=self.rate_true,
+            stim=self.reads.stim,
+            history=self.reads.history,
+        )
         if missing:
-            part = _without_last(part, missing)
+            part = _only(part, np.arange(self.clips) < len(starts))
         counts = torch.zeros(len(self.sessions), dtype=torch.float64)
-        valid = session.clip_counts(starts, self.frames, self.context)
-        counts[index] = float(valid.sum() * session.n_units)
+        counts[index] = float(session.clip_entries(starts, self.frames, self.context))
         return ClipBatch(group, (part,), counts)
 
 
-def tiles(session: Session, split: str, context: int, frames: int) -> Ints:
-    """Starts of consecutive clips that hold every scored frame of `split` once; clips that would score none are left
-    out."""
-    segments = session.segments(split)
-    first = segments[:, 0] + context
-    number = np.maximum(-(-(segments[:, 1] - first) // frames), 0)
-    within = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
-    starts: Ints = np.repeat(first, number) + within * frames
-    return starts[session.clip_counts(starts, frames, context) > 0]
+def _only(part: SessionClips, counted: NDArray[np.bool_]) -> SessionClips:
+    """The clips with those that only fill up counting nothing."""
+    return replace(part, dfs=part.dfs * torch.from_numpy(counted.astype(np.float32))[:, None, None])
 
 
-def _without_last(part: SessionClips, n: int) -> SessionClips:
-    dfs = part.dfs.clone()
-    dfs[-n:] = 0.0
-    return replace(part, dfs=dfs)
-
-
-def _starts_by_session(clips: Sequence[tuple[int, int]]) -> dict[int, Ints]:
-    grouped: dict[int, list[int]] = {}
-    for session, start in clips:
-        grouped.setdefault(session, []).append(start)
-    return {session: np.asarray(starts, np.int64) for session, starts in grouped.items()}
+def _by_session(clips: Clips) -> Iterator[tuple[int, Ints, NDArray[np.bool_]]]:
+    """Each session that has clips: its index, their starts, and which of them count."""
+    for index in np.unique(clips.session).tolist():
+        mine = clips.session == index
+        yield index, clips.start[mine], clips.counted[mine]
 
 
 def _ahead(make: Callable[[int], ClipBatch], steps: range) -> Iterator[ClipBatch]:

@@ -8,15 +8,19 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from vctrain.config.dataset_schema import FASTEST_HZ, SLOWEST_HZ
 from vctrain.config.datasets import SessionSpec
+from vctrain.config.plan import Signal
 from vctrain.config.transforms import DaCones, SelectUnits
 from vctrain.data.dset import open_dset
 from vctrain.data.filters import unit_validity
 from vctrain.data.frames import Trials, frames_of, trials_of
+from vctrain.data.overlap import overlap_of
 from vctrain.data.recordings import Recording
 from vctrain.data.session import Session
-from vctrain.data.signals import Pipeline
+from vctrain.data.signals import Pipeline, columns_after
 from vctrain.data.splits import SPLITS, TRAIN
 from vctrain.data.stimulus import StimChain
 from vctrain.data.stimulus_cache import computed_movie, fit_maxima
@@ -26,6 +30,7 @@ CHECKED_BYTES = 1 << 30
 """Counts looked at when sessions are opened, over all of them; longer recordings are sampled, and every count is
 checked when it is read."""
 _FIT_FRAMES, _FIT_PIECES = 1 << 10, 1 << 7
+_MOST_COLUMNS = 10_000
 
 
 def open_sessions(specs: Sequence[SessionSpec], context: int, settle_seconds: float = 0.0) -> tuple[Session, ...]:
@@ -81,30 +86,34 @@ def _open(spec: SessionSpec, index: int, context: int, settle_seconds: float, bu
     frames = frames_of(recordings, runs, pipelines, rate_hz, settle_seconds)
     if settle_seconds:
         notes.append(f"session {spec.name}: the first {settle_seconds:g} s of each recording are left out")
-    chain = _chain(spec, recordings, runs, rate_hz, notes)
-    movies = []
-    if chain.ops and not spec.transforms.stim_pointwise:
-        movies = [computed_movie(r, t.runs, chain) for r, t in zip(recordings, runs, strict=True)]
     unit_valid = unit_validity(spec.missing_pct, recordings, cids, spec.folder) if spec.missing_pct else ()
-    session = Session(
-        spec,
-        recordings,
-        index=index,
-        rate_hz=rate_hz,
-        cids=cids,
-        pipelines=pipelines,
-        frames=frames,
-        chain=chain,
-        movies=movies,
-        unit_valid=unit_valid,
-        context=context,
-        settle_seconds=settle_seconds,
-        notes=tuple(notes),
-    )
-    _check_frames(session)
+
+    def session(chain: StimChain, movies: Sequence[NDArray[np.float32]] = ()) -> Session:
+        return Session(
+            spec,
+            recordings,
+            index=index,
+            rate_hz=rate_hz,
+            cids=cids,
+            pipelines=pipelines,
+            frames=frames,
+            chain=chain,
+            movies=movies,
+            unit_valid=unit_valid,
+            context=context,
+            settle_seconds=settle_seconds,
+            notes=tuple(notes),
+        )
+
+    # The movie comes last: a session that is refused costs no hours, and leaves nothing in the cache.
+    as_stored = session(StimChain(()))
+    _check_frames(as_stored)
     for pipeline in pipelines:
-        _fit(session, pipeline)
-    return session
+        _fit(as_stored, pipeline)
+    chain = _chain(spec, recordings, runs, rate_hz, notes)
+    if spec.transforms.stim_pointwise:
+        return session(chain)
+    return session(chain, [computed_movie(r, t.runs, chain) for r, t in zip(recordings, runs, strict=True)])
 
 
 def _check_alike(spec: SessionSpec, recordings: Sequence[Recording]) -> None:
@@ -120,6 +129,9 @@ def _check_alike(spec: SessionSpec, recordings: Sequence[Recording]) -> None:
                 f"robs has {other.n_units} units, that of {first.kind} {first.n_units}",
                 hint="all types of a session share the same units",
             )
+    for one, other in itertools.combinations(recordings, 2):
+        if (overlap := overlap_of(other, one)) is not None:
+            raise other.error(overlap, hint="keep one, or train and validation trials share frames")
 
 
 def _rate(spec: SessionSpec, recordings: Sequence[Recording], notes: list[str]) -> float:
@@ -131,7 +143,8 @@ def _rate(spec: SessionSpec, recordings: Sequence[Recording], notes: list[str]) 
         return spec.target_rate
     if not stated:
         raise ContractError(
-            f"session {spec.name}: no frame rate in the config, the metadata or t_bins",
+            f"session {spec.name}: no frame rate ({SLOWEST_HZ:g} to {FASTEST_HZ:g} Hz) in the config, the metadata "
+            f"(rate_hz) or t_bins (seconds) of {recordings[0].path}",
             hint="add sampling: {source_rate: ..., target_rate: ...}",
         )
     kind, rate = next(iter(stated.items()))
@@ -175,14 +188,28 @@ def _pipelines(
                 raise recording.error(f"{source} is not as wide as in {recordings[0].kind}", hint="store them alike")
     for signal in spec.transforms.behavior:
         width = recordings[0].width_of(signal.source)
-        beyond = [i for op in signal.ops if isinstance(op, SelectUnits) for i in op.selected(cids) if i >= width]
-        if beyond:
-            raise ContractError(
-                f"session {spec.name}: select_units asks for column {beyond[0]} of {signal.source}, which has {width}",
-                hint=f"correct indices in {spec.config_path}",
-            )
+        _check_columns(spec, signal, width, cids)
         pipelines.append(Pipeline(signal, width, cids))
     return pipelines
+
+
+def _check_columns(spec: SessionSpec, signal: Signal, columns: int, cids: tuple[int, ...]) -> None:
+    """ContractError where an operation on a signal of so many `columns` asks for others, or makes too many."""
+    for op in signal.ops:
+        beyond = [i for i in op.selected(cids) if i >= columns] if isinstance(op, SelectUnits) else []
+        if beyond:
+            raise ContractError(
+                f"session {spec.name}: select_units asks for column {beyond[0]} of {signal.source}, which has "
+                f"{columns} there",
+                hint=f"correct indices in {spec.config_path}",
+            )
+        columns = columns_after(op, columns, cids)
+        if not 0 < columns <= _MOST_COLUMNS:
+            raise ContractError(
+                f"session {spec.name}: {op.op} makes {columns:,} columns of {signal.source}; 1 to {_MOST_COLUMNS:,} "
+                f"can be behaviour",
+                hint=f"correct transforms in {spec.config_path}",
+            )
 
 
 def _chain(
@@ -196,6 +223,11 @@ def _chain(
                 f"session {spec.name}: dacones takes the movie for {op.sampling_rate:g} Hz, it runs at {rate_hz:g} Hz; "
                 f"sampling_rate: {rate_hz:g} makes its time constants milliseconds"
             )
+    if spec.transforms.stim_pointwise and not torch.isfinite(chain.levels()).all():
+        raise ContractError(
+            f"session {spec.name}: transforms.stim makes grey levels that are not finite",
+            hint=f"correct its factors in {spec.config_path}",
+        )
     if chain.fitted_positions and not chain.maxima:
         training = [(r, t.runs[t.split == TRAIN]) for r, t in zip(recordings, trials, strict=True)]
         fit_maxima(chain, training)
@@ -204,6 +236,11 @@ def _chain(
 
 def _check_frames(session: Session) -> None:
     context = session.context
+    if session.dropped["outside trials"] == session.n_frames:
+        raise ContractError(
+            f"session {session.name} has no trial: trial_inds of {session.recordings[0].path} is negative everywhere",
+            hint="number the trials from 0; a negative number means that a frame is of none",
+        )
     if session.n_scored("all") == 0:
         usable = session.usable().total
         raise ContractError(
@@ -218,6 +255,11 @@ def _check_frames(session: Session) -> None:
                 f"session {session.name} has no {split} frame: {n_trials} of its {len(session.segments())} trials are "
                 f"for {split}, none with a valid frame after {context} frames of context",
                 hint="change train_val_split, record more trials, or drop the session",
+            )
+        if session.entries(split).sum() == 0:
+            raise ContractError(
+                f"session {session.name}: missing_pct leaves no unit that counts in any {split} frame",
+                hint="raise its threshold, check its percentages, or remove the filter",
             )
 
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vctrain.config.dataset_schema import FASTEST_HZ, SLOWEST_HZ
+from vctrain.data.covariates import fault_of
 from vctrain.data.dset import Dset
 from vctrain.errors import ContractError
 
 Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 _INFINITY_BITS = 0x7F800000
 _CHECKED_BYTES = 1 << 20
 COUNTS = ("robs", "rate_true")
 """Covariates of which the frames of a bin add up."""
+LARGEST = 1e15
+"""A signal beyond this is as good as not finite: its sums and products would leave float32."""
+_LARGEST_COUNT = np.finfo(np.float32).max
 
 
 class Recording:
@@ -31,7 +37,8 @@ class Recording:
         self.session, self.kind, self.path, self.factor = session, kind, dset.path, factor
         self.metadata: dict[str, Any] = dset.metadata
         self._covariates = {name: _array(tensor) for name, tensor in dset.covariates.items()}
-        self.check_shapes()
+        if (fault := fault_of(self._covariates)) is not None:
+            raise self.error(fault[0], hint=fault[1])
         self.stim = self._covariates["stim"]
         self.robs = self._covariates["robs"]
         self.height, self.width = (int(side) for side in self.stim.shape[1:])
@@ -47,48 +54,10 @@ class Recording:
     def __contains__(self, covariate: str) -> bool:
         return covariate in self._covariates
 
-    def check_shapes(self) -> None:
-        """Raises ContractError for a covariate that is missing, or of the wrong length, shape or type."""
-        covariates = self._covariates
-        for name in ("stim", "robs"):
-            if name not in covariates:
-                raise self.error(f"covariate {name} is missing", hint="stim and robs are required")
-        for name, array in covariates.items():
-            if array.ndim == 0 or len(array) != len(covariates["stim"]):
-                length = "no axis" if array.ndim == 0 else f"{len(array)} frames"
-                frames = len(covariates["stim"]) if covariates["stim"].ndim else 0
-                raise self.error(
-                    f"covariate {name} has {length}, stim has {frames}",
-                    hint="every covariate starts with the frame axis",
-                )
-        stim = covariates["stim"]
-        if stim.dtype != np.uint8 or stim.ndim != 3 or 0 in stim.shape[1:]:
-            raise self.error(
-                f"stim is {stim.dtype} {_shape(stim)}, not uint8 (frames, height, width)",
-                hint="store grey levels 0..255 with 127 as mean grey",
-            )
-        self._check("robs", 2, "biuf", "counts (frames, units)")
-        if covariates["robs"].shape[1] == 0:
-            raise self.error("robs has no unit", hint="store one column a unit")
-        for name, ndim, kinds, what in (
-            ("trial_inds", 1, "iuf", "a trial number (frames,)"),
-            ("dpi_valid", 1, "biuf", "0 or 1 (frames,)"),
-            ("t_bins", 1, "iuf", "seconds (frames,)"),
-            ("eyepos", 2, "f", "degrees (frames, 2)"),
-            ("rate_true", 2, "f", "spikes in a bin (frames, units)"),
-        ):
-            if name in covariates:
-                self._check(name, ndim, kinds, what)
-        if "rate_true" in covariates and covariates["rate_true"].shape != covariates["robs"].shape:
-            raise self.error(
-                f"rate_true is {_shape(covariates['rate_true'])}, robs is {_shape(covariates['robs'])}",
-                hint="store one rate for every count",
-            )
-
-    def _check(self, name: str, ndim: int, kinds: str, what: str) -> None:
-        array = self._covariates[name]
-        if array.ndim != ndim or array.dtype.kind not in kinds:
-            raise self.error(f"{name} is {array.dtype} {_shape(array)}, not {what}", hint=f"store {name} as {what}")
+    @property
+    def t_bins(self) -> NDArray[Any] | None:
+        """Seconds of each frame of the file, (F,)."""
+        return self._covariates.get("t_bins")
 
     def movie_into(self, out: NDArray[np.uint8], start: int, stop: int) -> None:
         """Frames [start, stop) of the movie into `out` (n, H, W)."""
@@ -103,25 +72,40 @@ class Recording:
         k = self.factor
         rows = self._covariates[name][start * k : stop * k]
         chosen = rows[:, units]
-        if name == "robs" and chosen.size and not _all_counts(chosen):
-            self._refuse_counts(chosen, start * k, np.arange(self.n_units)[units].tolist())
+        if chosen.size and not _all_counts(chosen):
+            self._refuse_counts(name, chosen, start * k, np.arange(self.n_units)[units].tolist())
         if k > 1:
             chosen = chosen.reshape(stop - start, k, chosen.shape[1]).sum(1, dtype=np.float32)
         return chosen.astype(np.float32, copy=False)
 
-    def signal(self, name: str, start: int, stop: int) -> Floats:
-        """A covariate of frames [start, stop), averaged, or summed if it counts spikes; (n, C) float32."""
-        k = self.factor
-        rows = self._covariates[name][start * k : stop * k]
-        rows = rows.reshape(len(rows), -1).astype(np.float32, copy=False)
-        if k == 1:
-            return rows
-        total = rows[0::k].copy()
-        for within in range(1, k):
-            total += rows[within::k]
+    def movie_at(self, frames: Ints, out: NDArray[np.uint8]) -> None:
+        """The movie at `frames` (m, T) into `out` (m, T, H, W)."""
+        np.take(self.stim, frames * self.factor, axis=0, out=out, mode="clip")
+
+    def counts_at(self, name: str, frames: Ints, units: NDArray[np.int64] | slice, out: Floats) -> None:
+        """Summed `robs` or `rate_true` at `frames` (m, T) and of some `units` into `out` (m, T, U).
+
+        Raises ContractError for a count that is NaN, infinite or negative.
+        """
+        self._sum(self._covariates[name], frames, units, out)
+        if out.size and not _all_counts(out.reshape(-1, out.shape[-1])):
+            for start in frames.flatten().tolist():
+                self.counts(name, start, start + 1, units)
+
+    def signal_at(self, name: str, frames: Ints, out: Floats) -> None:
+        """A covariate at `frames` (m, T), averaged, or summed if it counts spikes, into `out` (m, T, C)."""
+        covariate = self._covariates[name]
+        self._sum(covariate.reshape(len(covariate), -1), frames, slice(None), out)
         if name not in COUNTS:
-            total /= k
-        return total
+            out /= self.factor
+
+    def _sum(self, covariate: NDArray[Any], frames: Ints, columns: NDArray[np.int64] | slice, out: Floats) -> None:
+        k = self.factor
+        for within in range(k):
+            rows = np.take(covariate, frames * k + within, axis=0)[..., columns]
+            # what float32 cannot hold is refused as a count, and not valid as a signal
+            with np.errstate(over="ignore"):
+                np.copyto(out, rows, casting="unsafe") if within == 0 else np.add(out, rows, out=out, casting="unsafe")
 
     def width_of(self, name: str) -> int:
         """Columns of a covariate."""
@@ -162,7 +146,9 @@ class Recording:
         for name in signals:
             rows = self._covariates[name][start * k : stop * k]
             for column in rows.reshape(len(rows), -1).T:
-                good &= np.isfinite(column)
+                with np.errstate(over="ignore"):
+                    # NaN is not smaller either
+                    good &= np.abs(column.astype(np.float32, copy=False)) < LARGEST
         # frame by frame of the bin: reductions over an axis of two or three are slow
         whole = good[0::k]
         for within in range(1, k):
@@ -170,40 +156,45 @@ class Recording:
         return whole
 
     def check_counts(self, cids: tuple[int, ...], budget: int) -> None:
-        """Raises ContractError at the first count of a used unit that is NaN, infinite or negative.
+        """Raises ContractError at the first count, or true rate, of a used unit that is NaN, infinite or negative.
 
         Reads about `budget` bytes: all counts, or pieces spread over the recording. What is read later is checked then.
         """
-        size = self.robs.itemsize * self.n_units
+        for name in COUNTS:
+            if name in self:
+                self._check_counts(name, cids, budget)
+
+    def _check_counts(self, name: str, cids: tuple[int, ...], budget: int) -> None:
+        covariate = self._covariates[name]
+        size = covariate.itemsize * self.n_units
         n_used, rows = self.n_frames * self.factor, max(1, _CHECKED_BYTES // size)
         n_pieces = -(-n_used // rows)
         every = max(1, -(-n_pieces * rows * size // max(budget, 1)))
         for piece in range(0, n_pieces, every):
             start = piece * rows
-            chunk = self.robs[start : min(start + rows, n_used)]
+            chunk = covariate[start : min(start + rows, n_used)]
             if not _all_counts(chunk):
-                self._refuse_counts(chunk[:, list(cids)], start, cids)
+                self._refuse_counts(name, chunk[:, list(cids)], start, cids)
 
-    def _refuse_counts(self, used: NDArray[Any], start: int, cids: Sequence[int]) -> None:
+    def _refuse_counts(self, name: str, used: NDArray[Any], start: int, cids: Sequence[int]) -> None:
         """Raises ContractError if one of the counts of used units (from frame `start` of the file) is none."""
-        values = used.astype(np.float32)
-        bad = ~(np.isfinite(values) & (values >= 0))
+        bad = ~((used >= 0) & (used <= _LARGEST_COUNT))
         if bad.any():
             frame, column = (int(index) for index in np.argwhere(bad)[0])
             raise self.error(
-                f"robs is {values[frame, column]} at frame {start + frame}, cid {cids[column]}",
+                f"{name} is {float(used[frame, column])} at frame {start + frame}, cid {cids[column]}",
                 hint="spike counts must be finite and not negative; correct the file, or drop the cid",
             )
 
     def rate_hz(self) -> float | None:
         """Frames a second of the file: `rate_hz` of its metadata, else from the median step of `t_bins`."""
-        stated = self.metadata.get("rate_hz")
-        if isinstance(stated, int | float) and not isinstance(stated, bool) and np.isfinite(stated) and stated > 0:
-            return float(stated)
-        if "t_bins" not in self._covariates or len(self.stim) < 2:
-            return None
-        step = float(np.median(np.diff(self._covariates["t_bins"][:100_000].astype(np.float64))))
-        return round(1.0 / step, 3) if np.isfinite(step) and step > 0 else None
+        stated = stated_hz(self.metadata)
+        if stated is not None or "t_bins" not in self._covariates or len(self.stim) < 2:
+            return stated
+        with np.errstate(all="ignore"):
+            step = np.median(np.diff(self._covariates["t_bins"][:100_000].astype(np.float64)))
+            rate = round(float(1 / step), 3)
+        return rate if SLOWEST_HZ <= rate <= FASTEST_HZ else None
 
     def fingerprint(self) -> str:
         """16 hex digits of shapes and of 32 evenly spaced frames of movie, counts, trials and gaze: content only."""
@@ -217,6 +208,17 @@ class Recording:
         return digest.hexdigest()[:16]
 
 
+def stated_hz(metadata: Mapping[str, Any]) -> float | None:
+    """The frame rate that the metadata of a recording state; None if they do not, or it is none.
+
+    >>> stated_hz({"rate_hz": 120}), stated_hz({"rate_hz": float("nan")}), stated_hz({"rate_hz": "120"})
+    (120.0, None, None)
+    """
+    stated = metadata.get("rate_hz")
+    known = isinstance(stated, int | float) and not isinstance(stated, bool) and SLOWEST_HZ <= stated <= FASTEST_HZ
+    return float(stated) if known else None
+
+
 def _array(tensor: torch.Tensor) -> NDArray[Any]:
     # numpy has no bfloat16; such covariates are small enough to widen
     return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())
@@ -227,8 +229,4 @@ def _all_counts(chunk: NDArray[Any]) -> bool:
     if chunk.dtype == np.float32 and chunk.flags.c_contiguous:
         # as unsigned integers, floats from 0 up to infinity are in order, and all others come after them: one pass
         return bool(chunk.view(np.uint32).max() < _INFINITY_BITS)
-    return bool(chunk.min() >= 0 and chunk.max() < np.inf)
-
-
-def _shape(array: NDArray[Any]) -> str:
-    return "(" + ", ".join(map(str, array.shape)) + ")"
+    return bool(chunk.min() >= 0 and chunk.max() <= _LARGEST_COUNT)

@@ -2,84 +2,227 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vctrain.config.schema import Curriculum
+from vctrain.data.curriculum import ContrastWeights, alpha
 from vctrain.data.intervals import Ints
+from vctrain.data.permutation import Permutation
 from vctrain.data.session import Session
+from vctrain.data.starts import StartTable
+from vctrain.data.tiles import tiles
 from vctrain.errors import ContractError, UsageError
 
-Composition = Literal["by_size", "equal"]
+Sampling = Literal["stratified", "uniform", "epoch"]
+Composition = Literal["by_size", "equal", "by_subject"]
+Floats = NDArray[np.float64]
+_MOST_PROPOSALS = 1 << 20
+_SESSION_STREAM, _CHOICE_STREAM, _ORDER_STREAM = 0, 1, 2
+"""Kinds of random numbers, so that those of one never are those of another."""
 
 
-class StartTable:
-    """The admissible starts of clips in the training segments of one session, drawn uniformly.
+@dataclass(frozen=True)
+class Clips:
+    """The clips of one step on all processes, sorted by session; rank r has those at [r::world]."""
 
-    A segment [a, b) admits a + context .. b - frames; one that is shorter admits a + context alone if that frame is in
-    it. The cost of a draw does not depend on the number of frames.
-    """
+    session: Ints
+    """(n,): index of the session."""
+    start: Ints
+    """(n,): global frame of the first scored frame."""
+    counted: NDArray[np.bool_]
+    """(n,): False for a clip that only fills up the last step of an epoch, and scores nothing."""
 
-    def __init__(self, session: Session, context: int, frames: int) -> None:
-        segments = session.segments("train")
-        first = segments[:, 0] + context
-        admitted = np.where(first < segments[:, 1], np.maximum(segments[:, 1] - frames - first + 1, 1), 0)
-        keep = admitted > 0
-        self._first = first[keep]
-        self._after = np.cumsum(admitted[keep])
-        self.total = int(self._after[-1]) if len(self._after) else 0
-        if self.total == 0:
-            raise ContractError(
-                f"session {session.name} has no training trial longer than the {context} frames of context",
-                hint="use a model with less context, or longer trials",
-            )
-
-    def draw(self, generator: np.random.Generator, n: int) -> Ints:
-        """`n` starts, with replacement."""
-        ticket = generator.integers(0, self.total, size=n)
-        segment = np.searchsorted(self._after, ticket, side="right")
-        before = np.where(segment > 0, self._after[segment - 1], 0)
-        starts: Ints = self._first[segment] + ticket - before
-        return starts
+    def of_rank(self, rank: int, world_size: int) -> Clips:
+        """The clips of one process."""
+        mine = slice(rank, None, world_size)
+        return Clips(self.session[mine], self.start[mine], self.counted[mine])
 
 
 class ClipSampler:
-    """Draws a fixed number of clips of every session for each step; holds no state.
+    """Draws `batch_clips` clips for each step; holds no state.
 
-    Raises UsageError if `batch_clips` cannot be shared among processes and sessions.
+    `stratified`: a fixed number of clips of every session. `uniform`: every clip that scores a frame is equally likely.
+    `epoch`: the training trials are tiled into clips, and each clip comes once before any comes again; the last step of
+    a pass is filled up with clips that count nothing. `homogeneous` steps hold clips of one session. Under a
+    `curriculum` a clip is drawn with a probability proportional to the mean weight of its scored frames: proposals are
+    accepted with the weight of one of their frames, so the cost does not depend on the number of frames.
+
+    Raises UsageError if `batch_clips` cannot be shared among processes and sessions, or for a curriculum in `epoch`.
     """
 
     def __init__(
         self,
         sessions: Sequence[Session],
         *,
-        composition: Composition,
+        sampling: Sampling = "stratified",
+        composition: Composition = "equal",
+        homogeneous: bool = False,
+        curriculum: Curriculum | None = None,
         batch_clips: int,
         context: int,
         clip_frames: int,
         seed: int,
         world_size: int = 1,
     ) -> None:
-        self.context, self.clip_frames, self.seed, self.world_size = context, clip_frames, seed, world_size
-        self.batch_clips = batch_clips
-        _check_size(batch_clips, len(sessions), world_size)
+        self.sessions, self.context, self.clip_frames = tuple(sessions), context, clip_frames
+        self.sampling, self.homogeneous, self.curriculum = sampling, homogeneous, curriculum
+        self.batch_clips, self.seed, self.world_size = batch_clips, seed, world_size
+        every_session = sampling == "stratified" and not homogeneous
+        _check_size(batch_clips, len(sessions) if every_session else 1, world_size)
+        if curriculum is not None and sampling == "epoch":
+            raise UsageError(
+                "data.curriculum chooses frames, and data.sampling=epoch shows each of them once",
+                hint="use --set data.sampling=uniform or stratified, or leave out data.curriculum",
+            )
+        self.weights = None if curriculum is None else ContrastWeights(curriculum, sessions)
+        self.session_weights: Floats | None = None
+        """(n,): what the loss of each session weighs in a step; None: as much as it has scored frames there."""
+        self._epochs: _Epochs | None = None
+        if sampling == "epoch":
+            self._epochs = _Epochs(self.sessions, context, clip_frames, batch_clips, seed, homogeneous)
         self._starts = [StartTable(session, context, clip_frames) for session in sessions]
-        weights = [session.n_scored("train", context) if composition == "by_size" else 1 for session in sessions]
-        self.shares = shares(np.asarray(weights, np.float64), batch_clips)
-        """Clips of each session in every step."""
+        likely = np.array([table.total for table in self._starts], np.float64)
+        if sampling == "epoch":
+            likely = np.array([session.n_scored("train", context) for session in sessions], np.float64)
+        if sampling == "stratified":
+            sizes = [session.n_scored("train", context) for session in sessions]
+            likely = _session_weights(composition, sizes, [session.subject for session in sessions])
+            self.session_weights = likely.copy() if composition == "by_subject" else np.ones(len(sessions))
+        self.likely = likely / likely.sum()
+        """(n,): the declared share of each session among the clips."""
+        self.shares = shares(likely, batch_clips) if every_session else None
+        """(n,): clips of each session in every step; None where it differs from step to step."""
+        self._before = np.concatenate([[0], np.cumsum([table.total for table in self._starts])])
 
-    def clips(self, step: int) -> list[tuple[int, int]]:
-        """(session index, start) of every clip of `step` on all processes, sorted by session; rank r has [r::world]."""
-        drawn: list[tuple[int, int]] = []
-        for session, (table, share) in enumerate(zip(self._starts, self.shares.tolist(), strict=True)):
-            generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, step, session])))
-            drawn += [(session, int(start)) for start in table.draw(generator, share)]
-        return drawn
+    def clips(self, step: int) -> Clips:
+        """The clips of `step` on all processes."""
+        if self._epochs is not None:
+            return self._epochs.clips(step)
+        if self.shares is not None:
+            drawn = [self._of_session(index, n, step) for index, n in enumerate(self.shares.tolist())]
+            session, start = np.repeat(np.arange(len(drawn)), self.shares), np.concatenate(drawn)
+        elif self.homogeneous:
+            chosen = int(_generator(self.seed, step, _CHOICE_STREAM, 0).choice(len(self.likely), p=self.likely))
+            start = self._of_session(chosen, self.batch_clips, step)
+            session = np.full(len(start), chosen)
+        else:
+            session, start = self._of_any(step)
+        return Clips(session, start, np.ones(len(start), bool))
+
+    def _of_session(self, index: int, n: int, step: int) -> Ints:
+        """`n` clips of one session."""
+        generator = _generator(self.seed, step, _SESSION_STREAM, index)
+
+        def propose(m: int) -> tuple[Ints, Ints]:
+            return np.full(m, index), self._starts[index].at(generator.integers(0, self._starts[index].total, size=m))
+
+        return self._accepted(propose, n, step, generator)[1]
+
+    def _of_any(self, step: int) -> tuple[Ints, Ints]:
+        """Clips of whichever sessions they fall on."""
+        generator = _generator(self.seed, step, _CHOICE_STREAM, 0)
+
+        def propose(m: int) -> tuple[Ints, Ints]:
+            ticket = generator.integers(0, self._before[-1], size=m)
+            session = np.searchsorted(self._before, ticket, side="right") - 1
+            start = np.empty(m, np.int64)
+            for index in np.unique(session).tolist():
+                start[session == index] = self._starts[index].at(ticket[session == index] - self._before[index])
+            return session, start
+
+        session, start = self._accepted(propose, self.batch_clips, step, generator)
+        order = np.argsort(session, kind="stable")
+        return session[order], start[order]
+
+    def _accepted(
+        self, propose: Callable[[int], tuple[Ints, Ints]], n: int, step: int, generator: np.random.Generator
+    ) -> tuple[Ints, Ints]:
+        """The first `n` proposals (session, start) that are accepted: all that score a frame, or, under a curriculum,
+        each with the weight of a scored frame of it that is drawn uniformly."""
+        sessions: list[Ints] = []
+        starts: list[Ints] = []
+        found = proposed = 0
+        while found < n:
+            if proposed >= _MOST_PROPOSALS:
+                raise ContractError(
+                    f"step {step}: none of {proposed:,} clips drawn scores a frame of any contrast",
+                    hint="check dpi_valid, or leave out data.curriculum",
+                )
+            m = max(4, 2 * (n - found), proposed)
+            session, start = propose(m)
+            proposed += m
+            good = self._accept(session, start, step, generator)
+            sessions.append(session[good])
+            starts.append(start[good])
+            found += int(good.sum())
+        return np.concatenate(sessions)[:n], np.concatenate(starts)[:n]
+
+    def _accept(self, session: Ints, start: Ints, step: int, generator: np.random.Generator) -> NDArray[np.bool_]:
+        weighed = self.weights is not None and self.curriculum is not None and alpha(step, self.curriculum) is not None
+        accepted = np.zeros(len(start), bool)
+        place, luck = generator.random(len(start)), generator.random(len(start))
+        for index in np.unique(session).tolist():
+            mine = np.flatnonzero(session == index)
+            counts = self.sessions[index].clip_counts(start[mine], self.clip_frames, self.context)
+            mine, counts = mine[counts > 0], counts[counts > 0]
+            if weighed and self.weights is not None:
+                scored = self.sessions[index].scored("all", self.context)
+                frames = scored.at(scored.before(start[mine]) + (place[mine] * counts).astype(np.int64))
+                mine = mine[luck[mine] < self.weights.of(index, frames, step)]
+            accepted[mine] = True
+        return accepted
 
 
-def shares(weights: NDArray[np.float64], n_clips: int) -> Ints:
+class _Epochs:
+    """Each clip of a tiling of the training trials once a pass, in an order of its own for every pass."""
+
+    def __init__(
+        self, sessions: Sequence[Session], context: int, frames: int, batch_clips: int, seed: int, homogeneous: bool
+    ) -> None:
+        found = [tiles(session, "train", context, frames) for session in sessions]
+        each = [np.full(len(starts), index) for index, starts in enumerate(found)]
+        self.starts = found if homogeneous else [np.concatenate(found)]
+        self.sessions = each if homogeneous else [np.concatenate(each)]
+        self.batch_clips, self.seed = batch_clips, seed
+        steps = [-(-len(starts) // batch_clips) for starts in self.starts]
+        self._after = np.cumsum(steps)
+        self.steps = int(self._after[-1])
+        """Steps of a pass."""
+
+    def clips(self, step: int) -> Clips:
+        turn, place = divmod(step, self.steps)
+        slot = int(Permutation(self.steps, (self.seed, turn, _ORDER_STREAM))(np.array([place]))[0])
+        stream = int(np.searchsorted(self._after, slot, side="right"))
+        first = (slot - (int(self._after[stream - 1]) if stream else 0)) * self.batch_clips
+        starts = self.starts[stream]
+        order = Permutation(len(starts), (self.seed, turn, _SESSION_STREAM, stream))
+        items = order(np.arange(first, min(first + self.batch_clips, len(starts))))
+        missing = self.batch_clips - len(items)
+        counted = np.arange(self.batch_clips) < len(items)
+        items = np.concatenate([items, np.repeat(items[-1:], missing)])
+        session = self.sessions[stream][items]
+        sort = np.argsort(session, kind="stable")
+        return Clips(session[sort], starts[items][sort], counted[sort])
+
+
+def _generator(*entropy: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))
+
+
+def _session_weights(composition: Composition, sizes: Sequence[int], subjects: Sequence[str]) -> Floats:
+    if composition == "by_size":
+        return np.asarray(sizes, np.float64)
+    if composition == "equal":
+        return np.ones(len(sizes))
+    return np.array([1 / subjects.count(subject) for subject in subjects])
+
+
+def shares(weights: Floats, n_clips: int) -> Ints:
     """`n_clips` shared in proportion to `weights`, at least one each, by largest remainder.
 
     >>> shares(np.array([3.0, 1.0]), 8).tolist(), shares(np.array([1000.0, 1.0]), 4).tolist()
@@ -105,7 +248,7 @@ def _check_size(batch_clips: int, n_sessions: int, world_size: int) -> None:
     if batch_clips < n_sessions:
         raise UsageError(
             f"data.batch_clips {batch_clips} is less than one clip for each of {n_sessions} sessions",
-            hint=f"use {sizes[0]} or more",
+            hint=f"use {sizes[0]} or more, or single-session steps: --set data.homogeneous=true",
         )
     raise UsageError(
         f"data.batch_clips {batch_clips} cannot be shared equally by {world_size} processes", hint=f"use {nearest}"

@@ -19,6 +19,7 @@ from vctrain.data.frames import Frames
 from vctrain.data.intervals import Intervals, Ints
 from vctrain.data.recordings import Recording
 from vctrain.data.signals import Pipeline, Window, behavior_of
+from vctrain.data.spans import Spans
 from vctrain.data.splits import SPLITS
 from vctrain.data.stimulus import StimChain
 from vctrain.errors import ContractError
@@ -170,26 +171,35 @@ class Session:
         first = np.asarray(starts, np.int64)
         segment = self._segment_of(first)
         lows, highs = self._segments.starts[segment], self._segments.stops[segment]
+        scored = Spans(self._offsets, first, lows, highs, frames)
         grid = first[:, None] + np.arange(frames)
-        counted = self.scored("all", context).contains(grid) & (grid < highs[:, None])
+        counted = self.scored("all", context).contains(grid)
+        if scored.outside is not None:
+            counted &= ~scored.outside
         dfs = counted[..., None].astype(np.float32)
         if self._unit_valid:
             dfs = np.repeat(dfs, self.n_units, axis=2)
             for unit, valid in enumerate(self._unit_valid):
                 if valid is not None:
                     dfs[..., unit] *= valid.contains(grid)
+        whole = Spans(self._offsets, first - context, lows, highs, context + frames) if stim else None
+        before = Spans(self._offsets, first - history, lows, highs, history + frames) if history else None
         return SessionClips(
             session=self.index,
-            stim=self._movie(first - context, lows, highs, context + frames) if stim else None,
+            stim=None if whole is None else self._movie(whole),
             levels=self.levels if stim else None,
-            robs=self._counts("robs", first, lows, highs, frames),
+            robs=self._counts("robs", scored),
             dfs=torch.from_numpy(dfs),
             behavior=self._behavior(first - context, lows, highs, context + frames) if self.pipelines else None,
-            rate_true=self._counts("rate_true", first, lows, highs, frames)
-            if rate_true and self.has_rate_true
-            else None,
-            history=self._counts("robs", first - history, lows, highs, history + frames) if history else None,
+            rate_true=self._counts("rate_true", scored) if rate_true and self.has_rate_true else None,
+            history=None if before is None else self._counts("robs", before),
         )
+
+    def frame(self, frame: int) -> NDArray[np.uint8]:
+        """One global frame of the movie as stored, (H, W)."""
+        recording, offset = self._at(frame)
+        stored: NDArray[np.uint8] = recording.stim[(frame - offset) * recording.factor]
+        return stored
 
     def counts(self, start: int, stop: int, name: str = "robs") -> NDArray[np.float32]:
         """`robs` or `rate_true` of the global frames [start, stop) of one trial, (n, U)."""
@@ -198,15 +208,10 @@ class Session:
 
     def windows(self, first: Ints, lows: Ints, highs: Ints, length: int, source: str) -> Window:
         """Frames first .. first + length of a covariate, one window a row; 0 outside the trial [low, high)."""
-        channels = self.recordings[0].width_of(source)
-        values = torch.zeros((len(first), length, channels), dtype=torch.float32)
-        rows = values.numpy()
-        for row, (start, low, high) in enumerate(zip(first.tolist(), lows.tolist(), highs.tolist(), strict=True)):
-            begin, end = max(start, low), min(start + length, high)
-            if end > begin:
-                recording, offset = self._at(low)
-                rows[row, begin - start : end - start] = recording.signal(source, begin - offset, end - offset)
-        return Window(values, torch.from_numpy(lows - first), torch.from_numpy(highs - 1 - first))
+        spans = Spans(self._offsets, first, lows, highs, length)
+        values = np.empty((*spans.shape, self.recordings[0].width_of(source)), np.float32)
+        spans.fill(values, lambda place, frames, out: self.recordings[place].signal_at(source, frames, out), 0)
+        return Window(torch.from_numpy(values), torch.from_numpy(lows - first), torch.from_numpy(highs - 1 - first))
 
     def describe(self) -> dict[str, Any]:
         """What must agree between a twin and the data it is used on, in plain types."""
@@ -234,7 +239,11 @@ class Session:
                 "settle_seconds": self.settle_seconds,
                 "missing_pct": None if missing_pct is None else missing_pct.threshold,
             },
-            "split": {"train_val_split": list(self.spec.train_val_split), "seed": self.spec.seed},
+            "split": {
+                "train_val_split": list(self.spec.train_val_split),
+                "seed": self.spec.seed,
+                "trials": self._frames.trials,
+            },
             "adapter": None if self.spec.adapter is None else self.spec.adapter.model_dump(mode="json"),
             "readout": None if self.spec.readout is None else self.spec.readout.model_dump(mode="json"),
             "behavior_dim": self.behavior_dim,
@@ -268,31 +277,25 @@ class Session:
     def _kind_of(self, frame: int) -> int:
         return bisect.bisect_right(self._offsets, frame) - 1
 
-    def _movie(self, first: Ints, lows: Ints, highs: Ints, length: int) -> torch.Tensor:
-        kind, grey = (torch.float32, 0) if self._movies else (torch.uint8, MEAN_GREY)
-        stim = torch.empty((len(first), length, self.height, self.width), dtype=kind)
-        out = stim.numpy()
-        for row, (start, low, high) in enumerate(zip(first.tolist(), lows.tolist(), highs.tolist(), strict=True)):
-            begin, end = max(start, low), min(start + length, high)
-            place = self._kind_of(low)
-            offset, inside = self._offsets[place], out[row, begin - start : end - start]
-            out[row, : begin - start] = grey
-            if self._movies:
-                np.copyto(inside, self._movies[place][begin - offset : end - offset])
-            else:
-                self.recordings[place].movie_into(inside, begin - offset, end - offset)
-            out[row, end - start :] = grey
-        return stim
+    def _movie(self, spans: Spans) -> torch.Tensor:
+        kind, grey = (np.float32, 0) if self._movies else (np.uint8, MEAN_GREY)
+        stim = np.empty((*spans.shape, self.height, self.width), kind)
 
-    def _counts(self, name: str, first: Ints, lows: Ints, highs: Ints, length: int) -> torch.Tensor:
-        values = torch.zeros((len(first), length, self.n_units), dtype=torch.float32)
-        rows = values.numpy()
-        for row, (start, low, high) in enumerate(zip(first.tolist(), lows.tolist(), highs.tolist(), strict=True)):
-            recording, offset = self._at(low)
-            begin, end = max(start, low), min(start + length, high)
-            counts = recording.counts(name, begin - offset, end - offset, self._units)
-            rows[row, begin - start : end - start] = counts
-        return values
+        def read(place: int, frames: Ints, out: NDArray[Any]) -> None:
+            if self._movies:
+                np.take(self._movies[place], frames, axis=0, out=out, mode="clip")
+            else:
+                self.recordings[place].movie_at(frames, out)
+
+        return torch.from_numpy(spans.fill(stim, read, grey))
+
+    def _counts(self, name: str, spans: Spans) -> torch.Tensor:
+        values = np.empty((*spans.shape, self.n_units), np.float32)
+
+        def read(place: int, frames: Ints, out: NDArray[Any]) -> None:
+            self.recordings[place].counts_at(name, frames, self._units, out)
+
+        return torch.from_numpy(spans.fill(values, read, 0))
 
     def _behavior(self, first: Ints, lows: Ints, highs: Ints, length: int) -> torch.Tensor:
         reach = self._left + length + self._right

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from vctrain.config.plan import Signal
 from vctrain.config.transforms import (
+    LEAST_LOG_PEAK_MS,
     Cast,
     Diff,
     MaxNorm,
     Mul,
     SelectUnits,
-    Signal,
     SignalOp,
     Smooth,
     SplitRelu,
@@ -63,7 +64,7 @@ class Pipeline:
         self.right = sum(right for _, right in halos)
         self.dim = channels
         for op in signal.ops:
-            self.dim = len(op.selected(self.cids)) if isinstance(op, SelectUnits) else self.dim * _widening(op)
+            self.dim = columns_after(op, self.dim, self.cids)
 
     def halo_before(self, position: int) -> tuple[int, int]:
         """Frames that the operations before `position` need on either side."""
@@ -104,7 +105,8 @@ def _raised_cosines(op: TemporalBasis, length: int) -> np.ndarray[tuple[int, int
     times = np.arange(length) * op.bin_size_ms
     first, last = op.peak_range_ms
     if op.log_spacing:
-        times, first, last = np.log(times + 1e-6), math.log(max(0.01, first)), math.log(max(0.01, last))
+        first, last = (math.log(max(LEAST_LOG_PEAK_MS, peak)) for peak in op.peak_range_ms)
+        times = np.log(times + 1e-6)
     if op.num_cosine_funcs == 1:
         centres, width = np.array([(first + last) / 2]), last - first
     else:
@@ -128,10 +130,20 @@ def _halo(op: SignalOp) -> tuple[int, int]:
     return 0, 0
 
 
-def _widening(op: SignalOp) -> int:
+def columns_after(op: SignalOp, columns: int, cids: tuple[int, ...]) -> int:
+    """The columns that `op` makes of `columns`, in a session with the units `cids`."""
+    if isinstance(op, SelectUnits):
+        return len(op.selected(cids))
     if isinstance(op, TemporalBasis):
-        return op.num_delta_funcs + op.num_cosine_funcs
-    return 2 if isinstance(op, SplitRelu) else 1
+        return columns * (op.num_delta_funcs + op.num_cosine_funcs)
+    return 2 * columns if isinstance(op, SplitRelu) else columns
+
+
+def rounded(op: Cast, values: torch.Tensor) -> torch.Tensor:
+    """`values` rounded through the type of `op`, float32; those beyond its range become its largest."""
+    kind: torch.dtype = getattr(torch, op.value)
+    largest = torch.finfo(kind).max
+    return values.clamp(-largest, largest).to(kind).float()
 
 
 def gaussian_weights(op: Smooth) -> torch.Tensor:
@@ -159,7 +171,7 @@ def _apply(
     if isinstance(op, SplitRelu):
         return torch.cat([torch.relu(values), torch.relu(-values)], dim=2)
     if isinstance(op, Cast):
-        return values.to(getattr(torch, op.value)).float()
+        return rounded(op, values)
     finite = torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0) * inside
     if isinstance(op, TemporalBasis):
         return _filtered(op, finite)

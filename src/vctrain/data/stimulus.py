@@ -26,7 +26,7 @@ from vctrain.config.transforms import (
     SymLog,
     Unsqueeze,
 )
-from vctrain.data.signals import gaussian_weights
+from vctrain.data.signals import gaussian_weights, rounded
 
 GREY_LEVELS = 256
 PIECE_FRAMES = 1024
@@ -115,7 +115,7 @@ def _apply(op: StimOp, movie: torch.Tensor, maximum: float) -> torch.Tensor:
     if isinstance(op, Mul):
         return movie * op.value
     if isinstance(op, Cast):
-        return movie.to(getattr(torch, op.value)).float()
+        return rounded(op, movie)
     if isinstance(op, DaCones):
         return _adapted(op, movie)
     if isinstance(op, Smooth):

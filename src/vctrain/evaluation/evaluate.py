@@ -14,7 +14,8 @@ from vctrain.runs.checkpoints import Checkpoint, read_checkpoint
 from vctrain.runs.supervisor import launched_externally, run_ranks
 from vctrain.training.engine import build_trainer, check_devices, resolve_accelerator, world
 from vctrain.training.fit import validation_loader
-from vctrain.training.module import TwinModule, ValidationResult
+from vctrain.training.module import TwinModule
+from vctrain.training.validation import ValidationResult
 
 
 def evaluate(
@@ -82,9 +83,9 @@ def evaluate_rank(**arguments: Any) -> dict[str, Any]:
     """One rank of `evaluate`, through the same Lightning loop as validation in training."""
     checkpoint, matched = _open(arguments)
     rank, world_size = world()
-    module = TwinModule(checkpoint.build(), checkpoint.settings.optim, 1, checkpoint.content)
+    module = TwinModule(checkpoint.build(), checkpoint.settings, checkpoint.content)
     trainer = build_trainer(accelerator=arguments["accelerator"], devices=arguments["devices"])
-    loader = validation_loader(matched.sessions, arguments["split"], module.twin.context, rank, world_size)
+    loader = validation_loader(matched.sessions, arguments["split"], module.twin, rank, world_size)
     trainer.validate(module, dataloaders=loader, verbose=False)
     assert module.results is not None
     return _render(checkpoint, matched, module.results, arguments["split"])

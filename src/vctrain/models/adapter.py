@@ -16,6 +16,9 @@ GREY_RANGE = 255.0
 ANTIALIAS = 0.44
 """Blur needed per unit of minification, in source pixels (legacy specification, section 3.1)."""
 
+SHARP = 0.01
+"""Blur width of an adapter without blur, in source pixels: linear interpolation to within a percent."""
+
 
 def normalise(stim: Tensor) -> Tensor:
     """uint8 grey values to contrast: ``(x - 127) / 255``, so that padding with mean grey is padding with zero."""
@@ -69,7 +72,7 @@ class SessionAdapter(nn.Module):
     def _sigma(self, step: Tensor) -> Tensor:
         """Blur width in source pixels: the learned one, and what a grid of this ``step`` needs against aliasing."""
         needed = ANTIALIAS * F.relu(step - 1.0)
-        learned = F.softplus(self.log_sigma) if self.log_sigma is not None else step.new_tensor(0.05)
+        learned = F.softplus(self.log_sigma) if self.log_sigma is not None else step.new_tensor(SHARP)
         return torch.sqrt(needed.square() + learned.square())
 
     def _resampling(self, axis: int, size: int) -> Tensor:

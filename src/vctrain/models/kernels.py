@@ -45,17 +45,27 @@ class Kernel(nn.Module):
 
     The effective kernel is ``window * raw``, or with weight normalisation ``gain * window * raw / |window * raw|``
     (Salimans and Kingma 2016, norm per output filter, taken *after* the window so that ``gain`` is the norm in effect).
-    `set_effective` writes the parameters that give a wanted effective kernel, so no initialisation is lost.
+    With ``keep_unit_norm`` the gain is 1 and no parameter. `set_effective` writes the parameters that give a wanted
+    effective kernel, so no initialisation is lost.
     """
 
     window: Tensor
 
     def __init__(
-        self, shape: Sequence[int], *, window: Window = "none", window_power: float = 1.0, weight_norm: bool = False
+        self,
+        shape: Sequence[int],
+        *,
+        window: Window = "none",
+        window_power: float = 1.0,
+        weight_norm: bool = False,
+        keep_unit_norm: bool = False,
     ) -> None:
         super().__init__()
-        self.raw = nn.Parameter(torch.empty(*shape))
-        self.gain = nn.Parameter(torch.ones(shape[0])) if weight_norm else None
+        # A filter of one number has no direction: it is its own gain, or nothing but a sign.
+        number = math.prod(shape[1:]) == 1
+        self.raw = nn.Parameter(torch.empty(*shape), requires_grad=not (number and keep_unit_norm))
+        self.normed = weight_norm and (keep_unit_norm or not number)
+        self.gain = nn.Parameter(torch.ones(shape[0])) if self.normed and not keep_unit_norm else None
         self.register_buffer("window", separable_taper(shape[2:], window, window_power), persistent=False)
         self.reset_parameters()
 
@@ -68,7 +78,8 @@ class Kernel(nn.Module):
 
     @torch.no_grad()
     def set_effective(self, kernel: Tensor) -> None:
-        """Choose the parameters so that `forward` returns ``kernel`` of the same shape."""
+        """Choose the parameters so that `forward` returns ``kernel`` of the same shape (its filters at unit norm where
+        that is kept)."""
         self.raw.copy_(kernel / self.window)
         if self.gain is not None:
             self.gain.copy_(kernel.flatten(1).norm(dim=1))
@@ -86,7 +97,8 @@ class Kernel(nn.Module):
 
     def forward(self) -> Tensor:
         kernel = self.raw * self.window
-        if self.gain is None:
+        if not self.normed:
             return kernel
-        norm = kernel.flatten(1).norm(dim=1).clamp_min(1e-12)
-        return kernel * (self.gain / norm).view(-1, *[1] * (kernel.ndim - 1))
+        scale = 1 / kernel.flatten(1).norm(dim=1).clamp_min(1e-12)
+        scale = scale if self.gain is None else self.gain * scale
+        return kernel * scale.view(-1, *[1] * (kernel.ndim - 1))

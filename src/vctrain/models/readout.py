@@ -1,18 +1,85 @@
-"""How units read the shared features: a Gaussian mask over space, a weight for each channel."""
+"""How units read the shared features: where, under a Gaussian mask or everywhere, and which channels."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from vctrain.config.components.readouts import GaussianReadout
+from vctrain.config.components.readouts import GaussianReadout, LinearReadout
+from vctrain.models.geometry import Space
+from vctrain.models.history import SpikeHistory
+from vctrain.models.output import PositiveBaseline
+from vctrain.models.registry import builds
 
 MIN_STD = 0.3
 """Narrower masks (in feature-map pixels) fall between pixels and lose their gradient."""
+START = 0.1
+"""Norm of a unit's channel weights at the start."""
 
 
-class GaussianMaskReadout(nn.Module):
-    """``(n, C, L, H, W)`` to ``(n, L, U)``: ``sum_c w[u, c] * sum_yx mask[u, y, x] * x[c, y, x] + bias[u]``.
+class Readout(nn.Module):
+    """What a session owns on the side of its units: features ``(n, C, L, H, W)`` to drives ``(n, L, U)``.
+
+    Subclasses give `read`; the bias of each unit, and where the twin has them the spike history (added to the drive)
+    and the baseline (added to the rate) are here.
+    """
+
+    def __init__(self, units: int, bias: bool) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(units)) if bias else None
+        self.history: SpikeHistory | None = None
+        self.baseline: PositiveBaseline | None = None
+
+    @property
+    def centres(self) -> tuple[nn.Parameter, ...]:
+        """Centres ``(U, 2)`` of the masks, (y, x) in feature-map pixels from the map's centre; none for a readout
+        without place."""
+        return ()
+
+    def read(self, x: Tensor) -> Tensor:
+        """Drives without bias and history, ``(n, L, U)``."""
+        raise AssertionError(f"{type(self).__name__} does not say how it reads")
+
+    def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:
+        """Drives; ``counts`` ``(n, R + L, U)`` are those of the L frames and of the R before them."""
+        drive = self.read(x)
+        if self.bias is not None:
+            drive = drive + self.bias
+        if self.history is not None:
+            if counts is None:
+                raise ValueError("clips without the counts of past frames reached a twin that reads them")
+            drive = drive + self.history(counts)
+        return drive
+
+
+def pixel_grid(size: int) -> Tensor:
+    """Pixels of a map as (y, x) from its centre, ``(size * size, 2)``."""
+    axis = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
+    return torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1).view(-1, 2)
+
+
+def gaussian_masks(grid: Tensor, mean: Tensor, std: Tensor, theta: Tensor) -> Tensor:
+    """Gaussian masks over the pixels of ``grid``, each of sum 1; ``(U, H*W)``."""
+    offset = grid[None] - mean[:, None]
+    cos, sin = torch.cos(theta)[:, None], torch.sin(theta)[:, None]
+    width = std.abs().clamp_min(MIN_STD)
+    along = (offset[..., 0] * cos + offset[..., 1] * sin) / width[:, :1]
+    across = (offset[..., 1] * cos - offset[..., 0] * sin) / width[:, 1:]
+    return torch.softmax(-0.5 * (along.square() + across.square()), dim=1)
+
+
+def read_under(masks: Tensor, weights: Tensor, x: Tensor) -> Tensor:
+    """``sum_c weights[u, c] * sum_yx masks[u, y, x] * x[c, y, x]`` of each frame, ``(n, L, U)``."""
+    n, channels, frames, height, width = x.shape
+    # Channels last in memory: one product over space for all frames, then the channel sum.
+    flat = x.permute(0, 2, 3, 4, 1).reshape(n * frames, height * width, channels)
+    pooled = torch.matmul(masks.to(flat.dtype), flat)
+    return (pooled * weights.to(pooled.dtype)).sum(-1).view(n, frames, -1)
+
+
+@builds(GaussianReadout)
+class GaussianMaskReadout(Readout):
+    """``sum_c w[u, c] * sum_yx mask[u, y, x] * x[c, y, x] + bias[u]``.
 
     ``mean`` ``(U, 2)`` is the mask's centre as (y, x) in feature-map pixels from the map's centre, ``std`` ``(U, 2)``
     its widths along its own axes, ``theta`` ``(U,)`` their rotation in radians, ``features`` ``(U, C)`` the channel
@@ -21,31 +88,34 @@ class GaussianMaskReadout(nn.Module):
 
     grid: Tensor
 
-    def __init__(self, config: GaussianReadout, channels: int, units: int, size: int) -> None:
-        super().__init__()
+    def __init__(self, config: GaussianReadout, space: Space, units: int) -> None:
+        super().__init__(units, config.bias)
         self.mean = nn.Parameter(torch.zeros(units, 2))
         self.std = nn.Parameter(torch.full((units, 2), config.init_std))
         self.theta = nn.Parameter(torch.zeros(units))
-        self.features = nn.Parameter(torch.randn(units, channels) * 0.1 / channels**0.5)
-        self.bias = nn.Parameter(torch.zeros(units)) if config.bias else None
-        axis = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
-        grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1).view(-1, 2)
-        self.register_buffer("grid", grid, persistent=False)
+        self.features = nn.Parameter(torch.randn(units, space.channels) * START / space.channels**0.5)
+        self.register_buffer("grid", pixel_grid(space.geometry.size), persistent=False)
+
+    @property
+    def centres(self) -> tuple[nn.Parameter, ...]:
+        return (self.mean,)
 
     def masks(self) -> Tensor:
         """The normalised masks ``(U, H*W)``."""
-        offset = self.grid[None] - self.mean[:, None]
-        cos, sin = torch.cos(self.theta)[:, None], torch.sin(self.theta)[:, None]
-        std = self.std.abs().clamp_min(MIN_STD)
-        along = (offset[..., 0] * cos + offset[..., 1] * sin) / std[:, :1]
-        across = (offset[..., 1] * cos - offset[..., 0] * sin) / std[:, 1:]
-        return torch.softmax(-0.5 * (along.square() + across.square()), dim=1)
+        return gaussian_masks(self.grid, self.mean, self.std, self.theta)
 
-    def forward(self, x: Tensor) -> Tensor:
-        n, channels, frames, height, width = x.shape
-        masks = self.masks()
-        # Channels last in memory: one product over space for all frames, then the channel sum.
-        flat = x.permute(0, 2, 3, 4, 1).reshape(n * frames, height * width, channels)
-        pooled = torch.matmul(masks.to(flat.dtype), flat)
-        y = (pooled * self.features.to(pooled.dtype)).sum(-1).view(n, frames, -1)
-        return y if self.bias is None else y + self.bias
+    def read(self, x: Tensor) -> Tensor:
+        return read_under(self.masks(), self.features, x)
+
+
+@builds(LinearReadout)
+class PooledReadout(Readout):
+    """``sum_c w[u, c] * mean_yx x[c, y, x] + bias[u]``: no unit has a place."""
+
+    def __init__(self, config: LinearReadout, space: Space, units: int) -> None:
+        super().__init__(units, config.bias)
+        self.features = nn.Parameter(torch.randn(units, space.channels) * START / space.channels**0.5)
+
+    def read(self, x: Tensor) -> Tensor:
+        pooled = x.mean((3, 4)).transpose(1, 2)
+        return pooled @ self.features.to(pooled.dtype).t()

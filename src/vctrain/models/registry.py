@@ -16,9 +16,9 @@ _BUILDERS: dict[type[Config], Callable[..., nn.Module]] = {}
 def builds(*settings: type[Config]) -> Callable[[Builder], Builder]:
     """Register a class or function as the builder of these settings: it is called with them and what its family takes.
 
-    Frontends and convnets take ``(config, space)``; modulators ``(config, space, behavior_dim, some_without)``;
-    recurrent stages ``(config, space)``; readouts ``(config, space, units)``. All but readouts carry ``out``, the
-    `Space` they write.
+    Frontends, convnets and recurrent stages take ``(config, space)``, modulators ``(config, space, behavior_dim,
+    some_without)``; they carry ``out``, the `Space` they write. Readouts take ``(config, space, units)``, spike
+    histories and baselines ``(config, units)``.
     """
 
     def register(builder: Builder) -> Builder:

@@ -3,186 +3,116 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vctrain.config.components.adapters import Adapter, AffineAdapter
-from vctrain.config.components.convnets import NoConvnet
-from vctrain.config.components.frontends import LearnableTemporal, NoFrontend
-from vctrain.config.components.modulators import NoModulator
-from vctrain.config.components.readouts import Readout
-from vctrain.config.components.recurrent import ConvGRU
+from vctrain.config.components.adapters import AffineAdapter
+from vctrain.config.components.baselines import NoBaseline
+from vctrain.config.components.component import Component
+from vctrain.config.components.histories import NoHistory
 from vctrain.config.model import ModelConfig
 from vctrain.data.clips import SessionClips
-from vctrain.errors import ContractError, UsageError
+from vctrain.errors import ContractError
 from vctrain.models.adapter import SessionAdapter, contrast
-from vctrain.models.convnet import ResNetCore
-from vctrain.models.frontend import TemporalBank
-from vctrain.models.geometry import Geometry
-from vctrain.models.modulator import ConcatModulator, FilmModulator
-from vctrain.models.readout import GaussianMaskReadout
-from vctrain.models.recurrent import ConvGRUStage
+from vctrain.models.components import build
+from vctrain.models.fitting import adapters_of, behavior_width, check_behavior_alone, check_output
+from vctrain.models.geometry import Geometry, Space
+from vctrain.models.modulator_memory import PredictiveCodingModulator
+from vctrain.models.output import drive_of, rate_of
+from vctrain.models.readout import Readout
+from vctrain.models.shapes import SessionShape as SessionShape
+from vctrain.models.shapes import StoredShape as StoredShape
 
-
-class SessionShape(Protocol):
-    """What a twin must know of a session to be built: sizes only."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def n_units(self) -> int: ...
-    @property
-    def height(self) -> int: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def behavior_dim(self) -> int: ...
-    @property
-    def own_adapter(self) -> Adapter | None: ...
-    @property
-    def own_readout(self) -> Readout | None: ...
-
-
-@dataclass(frozen=True)
-class StoredShape:
-    """A `SessionShape` written down, as checkpoints hold it."""
-
-    name: str
-    n_units: int
-    height: int
-    width: int
-    behavior_dim: int
-    own_adapter: Adapter | None = None
-    """Instead of the model's."""
-    own_readout: Readout | None = None
-    """Instead of the model's."""
+LEAST_RATE = 1e-4
+"""Spikes a bin: what a silent unit starts from."""
 
 
 def context_of(config: ModelConfig) -> int:
-    """Frames a twin needs before the first it can score: receptive field in time less one, plus recurrent warm-up."""
-    history = config.frontend.kernel_size - 1 if isinstance(config.frontend, LearnableTemporal) else 0
-    if not isinstance(config.convnet, NoConvnet):
-        stem = [config.convnet.stem] if config.convnet.stem else []
-        history += sum(block.kernel[0] - 1 for block in [*stem, *config.convnet.blocks])
-    return history + (config.recurrent.warmup if isinstance(config.recurrent, ConvGRU) else 0)
-
-
-def _adapters(config: ModelConfig, sessions: Sequence[SessionShape]) -> tuple[list[Adapter], int]:
-    """The adapter of each session, its own or the model's, and the side of the grid that all of them bring it to."""
-    adapters = [session.own_adapter or config.adapter for session in sessions]
-    stated = {
-        session.name: adapter.grid_size
-        for session, adapter in zip(sessions, adapters, strict=True)
-        if isinstance(adapter, AffineAdapter) and adapter.grid_size is not None
-    }
-    grid = next(iter(stated.values()), max(side for s in sessions for side in (s.height, s.width)))
-    for name, size in stated.items():
-        if size != grid:
-            raise UsageError(
-                f"session {name}: adapter.grid_size is {size}, that of other sessions {grid}",
-                hint="the core has one grid; leave grid_size out of the dataset config",
-            )
-    for session, adapter in zip(sessions, adapters, strict=True):
-        if not isinstance(adapter, AffineAdapter) and (session.height, session.width) != (grid, grid):
-            listed = ", ".join(f"{s.name} {s.height}x{s.width}" for s in sessions)
-            raise UsageError(
-                f"model.adapter none needs square stimuli of one size, got {listed}",
-                hint="use --set model.adapter.type=adapter",
-            )
-    return adapters, grid
+    """Frames a twin needs before the first it can score: receptive field in time less one, plus warm-ups."""
+    return config.context
 
 
 class Twin(nn.Module):
     """One network for all sessions of ``sessions``, in their order.
 
-    ``forward`` takes `SessionClips` whose stimuli are uint8 ``(n, context + L, H, W)``, oldest frame first, and
-    returns for each the rates in spikes per bin, ``(n, L, U)``. What a component adds to the channels is tracked here
-    and nowhere else.
+    ``forward`` takes `SessionClips` whose stimuli are ``(n, context + L, H, W)``, oldest frame first, and returns for
+    each the rates in spikes per bin, ``(n, L, U)``. What a component adds to the channels, takes from the map or
+    consumes of the frames is tracked here and nowhere else.
 
-    Raises `UsageError` when the components do not fit each other or the sessions.
+    Raises `UsageError` when the components do not fit each other or the sessions, `ContractError` when sessions lack
+    what the components need.
     """
 
     def __init__(self, config: ModelConfig, sessions: Sequence[SessionShape]) -> None:
         super().__init__()
-        self.config = config
-        self.context = context_of(config)
+        check_output(config)
+        check_behavior_alone(config, sessions)
+        self.config, self.context = config, config.context
         self.names = tuple(session.name for session in sessions)
         self.units = tuple(session.n_units for session in sessions)
-        adapters, grid = _adapters(config, sessions)
+        adapters, self.grid = adapters_of(config, sessions)
         self.adapters = nn.ModuleList(
-            SessionAdapter(adapter, grid) if isinstance(adapter, AffineAdapter) else nn.Identity()
+            SessionAdapter(adapter, self.grid) if isinstance(adapter, AffineAdapter) else nn.Identity()
             for adapter in adapters
         )
-        channels, geometry = 1, Geometry(grid)
-        self.frontend: TemporalBank | None = None
-        if not isinstance(config.frontend, NoFrontend):
-            self.frontend = TemporalBank(config.frontend)
-            channels = config.frontend.num_channels
-        self.convnet: ResNetCore | None = None
-        if not isinstance(config.convnet, NoConvnet):
-            self.convnet = ResNetCore(config.convnet, channels, geometry)
-            channels, geometry = self.convnet.out_channels, self.convnet.geometry
-        if geometry.size < 1:
-            raise UsageError(
-                f"a {grid}x{grid} stimulus grid leaves no feature map after the convnet",
-                hint="raise model.adapter.grid_size, or pad ('same') or pool less in model.convnet",
-            )
-        self.modulator = self._build_modulator(config, channels, sessions)
-        channels = channels if self.modulator is None else self.modulator.out_channels
-        self.recurrent = ConvGRUStage(config.recurrent, channels) if isinstance(config.recurrent, ConvGRU) else None
-        channels = channels if self.recurrent is None else self.recurrent.out_channels
-        self.geometry, self.grid = geometry, grid
-        self.readouts = nn.ModuleList(
-            GaussianMaskReadout(session.own_readout or config.readout, channels, session.n_units, geometry.size)
-            for session in sessions
-        )
-
-    @staticmethod
-    def _build_modulator(
-        config: ModelConfig, channels: int, sessions: Sequence[SessionShape]
-    ) -> ConcatModulator | FilmModulator | None:
-        if isinstance(config.modulator, NoModulator):
-            return None
-        widths = {session.behavior_dim for session in sessions if session.behavior_dim}
-        if not widths:
-            raise ContractError(
-                f"model.modulator is {config.modulator.type}, but no session has behavior",
-                hint="use --set model.modulator.type=none, or add a behavior transform to the dataset config",
-            )
-        if len(widths) > 1:
-            listed = ", ".join(f"{s.name} {s.behavior_dim}" for s in sessions)
-            raise ContractError(
-                f"behavior has different widths: {listed}", hint="give all sessions the same transforms"
-            )
-        make = FilmModulator if config.modulator.type == "film" else ConcatModulator
-        some_without = any(not session.behavior_dim for session in sessions)
-        return make(config.modulator, channels, widths.pop(), some_without)  # type: ignore[arg-type]
+        space = Space(1, Geometry(self.grid))
+        self.frontend, space = _stage(config.frontend, space)
+        self.convnet, space = _stage(config.convnet, space)
+        behavior: tuple[int, bool] | tuple[()] = ()
+        if config.modulator.type != "none":
+            behavior = (behavior_width(config, sessions), any(s.behavior_dim == 0 for s in sessions))
+        self.modulator, space = _stage(config.modulator, space, *behavior)
+        self.recurrent, space = _stage(config.recurrent, space)
+        self.geometry = space.geometry
+        self.readouts = nn.ModuleList(_readout(config, session, space) for session in sessions)
+        self._auxiliary: tuple[Tensor, Tensor] | None = None
 
     @property
     def core(self) -> list[nn.Module]:
         """The shared modules."""
         return [m for m in (self.frontend, self.convnet, self.modulator, self.recurrent) if m is not None]
 
+    @property
+    def reads_stimulus(self) -> bool:
+        """Whether clips must hold a movie."""
+        return self.config.stimulus
+
+    @property
+    def history_frames(self) -> int:
+        """Frames before the scored ones of which clips must hold the counts."""
+        return self.config.history.num_lags
+
     def forward(self, parts: Sequence[SessionClips]) -> list[Tensor]:
-        stimuli = [self.adapters[part.session](contrast(part)) for part in parts]
-        x = torch.cat(stimuli) if len(stimuli) > 1 else stimuli[0]
-        x = x[:, None] if self.frontend is None else self.frontend(x)
+        x = self._movies(parts) if self.reads_stimulus else self._blank(parts)
+        x = x if self.frontend is None else self.frontend(x)
         x = x if self.convnet is None else self.convnet(x)
         if self.modulator is not None:
             x = self.modulator(x, self._encode_behavior(parts, x.shape[2]))
+            self._auxiliary = self._prediction_errors(parts)
         x = x if self.recurrent is None else self.recurrent(x)
         sizes = [part.n_clips for part in parts]
-        return [
-            self._rate(self.readouts[part.session](features))
-            for part, features in zip(parts, x.split(sizes), strict=True)
-        ]
+        return [self._rate(part, features) for part, features in zip(parts, x.split(sizes), strict=True)]
+
+    def _movies(self, parts: Sequence[SessionClips]) -> Tensor:
+        """What the core reads of the stimuli, ``(n, 1, T, grid, grid)``."""
+        stimuli = [self.adapters[part.session](contrast(part)) for part in parts]
+        x = torch.cat(stimuli) if len(stimuli) > 1 else stimuli[0]
+        return x[:, None, self.context - self.config.core_history :]
+
+    def _blank(self, parts: Sequence[SessionClips]) -> Tensor:
+        """What stands where a stimulus would, ``(n, 1, T, 1, 1)``: ones."""
+        for part in parts:
+            if part.behavior is None:
+                raise ContractError(
+                    f"session {self.names[part.session]}: no behavior in its clips, and this twin reads nothing else",
+                    hint="add a behavior transform to its dataset config, or leave the session out",
+                )
+        frames = parts[0].robs.shape[1] + self.config.core_history
+        return torch.ones(sum(part.n_clips for part in parts), 1, frames, 1, 1, device=parts[0].robs.device)
 
     def _encode_behavior(self, parts: Sequence[SessionClips], frames: int) -> Tensor:
-        assert self.modulator is not None
         encoder = self.modulator.encoder
         return torch.cat(
             [
@@ -191,30 +121,58 @@ class Twin(nn.Module):
             ]
         )
 
-    def _rate(self, drive: Tensor) -> Tensor:
-        drive = drive.float()
-        return torch.exp(drive.clamp_max(15.0)) if self.config.output == "exp" else F.softplus(drive)
+    def _rate(self, part: SessionClips, features: Tensor) -> Tensor:
+        readout = self.readouts[part.session]
+        assert isinstance(readout, Readout)
+        history = self.history_frames + part.robs.shape[1]
+        counts = None if part.history is None else part.history[:, -history:]
+        rate = rate_of(self.config.output, readout(features, counts))
+        return rate if readout.baseline is None else rate + readout.baseline()
+
+    def _prediction_errors(self, parts: Sequence[SessionClips]) -> tuple[Tensor, Tensor] | None:
+        if not isinstance(self.modulator, PredictiveCodingModulator) or self.modulator.errors is None:
+            return None
+        scored = parts[0].robs.shape[1]
+        squares = self.modulator.errors[:, :, -scored:].float().square().mean((1, 3, 4))
+        counts = torch.cat([(part.dfs > 0).any(-1) for part in parts]).to(squares)
+        return (squares * counts).sum(), counts.sum()
+
+    def auxiliary_sums(self) -> tuple[Tensor, Tensor] | None:
+        """Of the last pass in training mode: the sum over scored frames of the squared error of predictive coding
+        (mean over channels and positions), and the number of those frames; None for a twin without it.
+
+        Their sums over ranks give the loss of the whole step.
+        """
+        return self._auxiliary
+
+    def auxiliary_loss(self) -> Tensor | None:
+        """Mean squared error of predictive coding over the scored frames of all sessions of the last pass in training
+        mode; None for a twin without it."""
+        return None if self._auxiliary is None else self._auxiliary[0] / self._auxiliary[1].clamp_min(1.0)
 
     @torch.no_grad()
     def set_rates(self, session: int, rates: Tensor) -> None:
         """Set the biases of ``session`` so that a unit without features fires at its rate (spikes per bin,
         ``(U,)``)."""
         readout = self.readouts[session]
-        assert isinstance(readout, GaussianMaskReadout)
+        assert isinstance(readout, Readout)
         if readout.bias is None:
             return
-        rate = rates.to(readout.bias).clamp_min(1e-4)
-        readout.bias.copy_(rate.log() if self.config.output == "exp" else rate + torch.log(-torch.expm1(-rate)))
+        rate = rates.to(readout.bias)
+        if readout.baseline is not None:
+            rate = rate - readout.baseline()
+        readout.bias.copy_(drive_of(self.config.output, rate.clamp_min(LEAST_RATE)))
 
     @torch.no_grad()
     def set_positions(self, session: int, positions: Tensor) -> None:
         """Centre the masks of ``session`` on ``positions`` ``(U, 2)``: (y, x) in -1..1 over the stimulus patch."""
         readout = self.readouts[session]
-        assert isinstance(readout, GaussianMaskReadout)
-        grid_pixel = (positions.to(readout.mean) + 1) / 2 * (self.grid - 1)
-        index = (grid_pixel - self.geometry.offset) / self.geometry.stride
-        limit = (self.geometry.size - 1) / 2
-        readout.mean.copy_((index - limit).clamp(-limit, limit))
+        assert isinstance(readout, Readout)
+        for centre in readout.centres:
+            grid_pixel = (positions.to(centre) + 1) / 2 * (self.grid - 1)
+            index = (grid_pixel - self.geometry.offset) / self.geometry.stride
+            limit = (self.geometry.size - 1) / 2
+            centre.copy_((index - limit).clamp(-limit, limit))
 
     def keep_alive(self, parts: Sequence[SessionClips]) -> Tensor:
         """A zero that depends on the parameters of sessions absent from ``parts``.
@@ -233,3 +191,22 @@ class Twin(nn.Module):
                 unused.extend(encoder.net.parameters())
         zero = torch.zeros((), device=next(self.parameters()).device)
         return zero + sum((p.flatten()[0] * 0.0 for p in unused if p.requires_grad), start=zero)
+
+
+def _stage(config: Component, space: Space, *inputs: Any) -> tuple[Any, Space]:
+    """The stage of the core that ``config`` describes and the space it writes; None, and the space it would read, for
+    one of type none."""
+    if getattr(config, "type") == "none":  # noqa: B009  (every member of the families declares it)
+        return None, space
+    stage = build(config, space, *inputs)
+    return stage, stage.out
+
+
+def _readout(config: ModelConfig, session: SessionShape, space: Space) -> Readout:
+    """The readout of ``session``, its own or the model's, with its spike history and baseline."""
+    readout: Readout = build(session.own_readout or config.readout, space, session.n_units)
+    if not isinstance(config.history, NoHistory):
+        readout.history = build(config.history, session.n_units)
+    if not isinstance(config.baseline, NoBaseline):
+        readout.baseline = build(config.baseline, session.n_units)
+    return readout

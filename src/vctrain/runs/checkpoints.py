@@ -1,9 +1,9 @@
-"""What a checkpoint holds, and how it is found and read."""
+"""What a checkpoint holds, and how it is found, read and written."""
 
 from __future__ import annotations
 
-import pickle
 import platform
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,22 +13,42 @@ from torch import Tensor
 
 import vctrain
 from vctrain.config.components.heads import SessionHeads
+from vctrain.config.legacy import LegacyModelConfig, read_model_config
+from vctrain.config.legacy_parts import LegacyAdapter
 from vctrain.config.model import ModelConfig
 from vctrain.config.schema import Settings
-from vctrain.errors import ContractError
-from vctrain.models.twin import StoredShape, Twin
+from vctrain.data.torchfile.reading import read_torch_file
+from vctrain.errors import ContractError, VctrainError
+from vctrain.models.build import build_twin
+from vctrain.models.legacy.twin import LegacyTwin
+from vctrain.models.shapes import StoredShape
+from vctrain.models.twin import Twin
+from vctrain.runs.bounds import Bounded
+from vctrain.runs.files import write_new
 
 FORMAT = 1
 """Version of the ``vctrain`` entry of a checkpoint."""
+UNKNOWN_SIDE = 51
+"""Rows and columns of a stimulus of which nothing is known."""
+_PREFIX = "twin."
+"""Of the twin's tensors in a training checkpoint, and so in all."""
 
 
-def content(settings: Settings, sessions: list[dict[str, Any]], context: int) -> dict[str, Any]:
+def content(
+    settings: Settings,
+    sessions: list[dict[str, Any]],
+    context: int,
+    model: ModelConfig | LegacyModelConfig | None = None,
+) -> dict[str, Any]:
     """The self-description stored under ``vctrain``: plain types only, so the file loads with
-    ``weights_only=True``."""
+    ``weights_only=True``.
+
+    ``model`` is that of the settings unless it is given.
+    """
     return {
         "format": FORMAT,
-        "model": settings.model.model_dump(mode="json"),
-        "settings": settings.model_dump(mode="json"),
+        "model": (model or settings.model).model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json", exclude=None if model is None else {"model"}),
         "sessions": sessions,
         "context": context,
         "versions": {
@@ -45,42 +65,65 @@ class Checkpoint:
 
     path: Path
     weights: dict[str, Tensor]
-    model: ModelConfig
+    model: ModelConfig | LegacyModelConfig
     sessions: tuple[dict[str, Any], ...]
     settings: Settings
     content: dict[str, Any]
+    epoch: int | None = None
+    step: int | None = None
+    resumable: bool = False
+    """Whether it holds the state of a training."""
 
-    def build(self) -> Twin:
+    def build(self) -> Twin | LegacyTwin:
         """The twin with its weights; every stored tensor is used and none is missing, else `ContractError`."""
-        twin = Twin(self.model, [_shape(session) for session in self.sessions])
-        own = twin.state_dict()
-        wrong = sorted(
-            [f"missing {k}" for k in own.keys() - self.weights.keys()]
-            + [f"unknown {k}" for k in self.weights.keys() - own.keys()]
-            + [
-                f"{k} is {tuple(self.weights[k].shape)}, expected {tuple(own[k].shape)}"
-                for k in own.keys() & self.weights.keys()
-                if own[k].shape != self.weights[k].shape
-            ]
-        )
-        if wrong:
-            raise ContractError(
-                f"{self.path}: {len(wrong)} tensors do not fit the stored model config: {'; '.join(wrong[:4])}",
-                hint="the file was written by another version or edited; use the vctrain version named in it "
-                f"({self.content.get('versions', {}).get('vctrain', 'unknown')})",
-            )
-        twin.load_state_dict(self.weights)
+        with Bounded(self.weights.values(), str(self.path)):
+            twin = build_twin(self.model, [shape_of(session, self.model) for session in self.sessions])
+        load_exactly(twin, self.weights, str(self.path), self.content.get("versions", {}).get("vctrain", "unknown"))
         return twin.eval()
 
 
-def _shape(session: dict[str, Any]) -> StoredShape:
+def load_exactly(twin: torch.nn.Module, weights: Mapping[str, Tensor], where: str, writer: str) -> None:
+    """Put ``weights`` into ``twin``; `ContractError` unless names and shapes are the same on both sides."""
+    wrong = misfits(twin.state_dict(), weights)
+    if wrong:
+        raise ContractError(
+            f"{where}: {len(wrong)} tensors do not fit the stored model config: {'; '.join(wrong[:4])}",
+            hint=f"the file was written by another version or edited; use the vctrain version named in it ({writer})",
+        )
+    twin.load_state_dict(dict(weights))
+
+
+def misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    """What is missing, unknown or of another shape in ``given``, each in a few words."""
+    return sorted(
+        [f"missing {name}" for name in own.keys() - given.keys()]
+        + [f"unknown {name}" for name in given.keys() - own.keys()]
+        + [
+            f"{name} is {tuple(given[name].shape)}, expected {tuple(own[name].shape)}"
+            for name in own.keys() & given.keys()
+            if own[name].shape != given[name].shape
+        ]
+    )
+
+
+def shape_of(session: Mapping[str, Any], model: ModelConfig | LegacyModelConfig) -> StoredShape:
+    """The sizes of a stored session.
+
+    A migrated checkpoint may not know its stimulus size; the size after its adapter then stands for it, or where there
+    is none `UNKNOWN_SIDE`, which only the placing of masks at the start of a training looks at.
+    """
     heads = SessionHeads.model_validate({key: session[key] for key in ("adapter", "readout")})
+    size = session["size"]
+    if size is None and isinstance(model, LegacyModelConfig):
+        adapter = model.adapter_of(session["name"])
+        side = adapter.params.grid_size if isinstance(adapter, LegacyAdapter) else UNKNOWN_SIDE
+        size = (side, side)
     return StoredShape(
         name=session["name"],
         n_units=len(session["cids"]),
-        height=int(session["size"][0]),
-        width=int(session["size"][1]),
-        behavior_dim=int(session["behavior_dim"]),
+        height=int(size[0]),
+        width=int(size[1]),
+        behavior_dim=int(session["behavior_dim"] or 0),
         own_adapter=heads.adapter,
         own_readout=heads.readout,
     )
@@ -103,38 +146,84 @@ def find_checkpoint(target: str | Path) -> Path:
 
 
 def read_checkpoint(target: str | Path) -> Checkpoint:
-    """Read a checkpoint written by vctrain; never runs code from it.
+    """Read a checkpoint written by vctrain: a training's ``.ckpt``, or a ``.pt`` of ``export`` or ``migrate-ckpt``.
 
-    Raises `ContractError` for a missing, damaged or foreign file.
+    Never runs code from it. Raises `ContractError` for a missing, damaged or foreign file.
     """
     path = find_checkpoint(target)
-    try:
-        raw = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError, KeyError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    raw = read_torch_file(path, "a checkpoint").content
+    if not isinstance(raw, dict) or not isinstance(raw.get("vctrain"), dict):
+        of_old = isinstance(raw, dict) and "state_dict" in raw
         raise ContractError(
-            f"{path}: cannot be read as a checkpoint ({first[:160]})",
-            hint="it may be truncated or not a vctrain checkpoint; take another one of the run",
-        ) from error
-    if not isinstance(raw, dict) or not isinstance(raw.get("vctrain"), dict) or "state_dict" not in raw:
-        raise ContractError(
-            f"{path}: not a vctrain checkpoint (no 'vctrain' entry)", hint="give a .ckpt of a vctrain run directory"
+            f"{path}: not a vctrain checkpoint (no 'vctrain' entry)",
+            hint="if an earlier system wrote it, use vctrain migrate-ckpt first"
+            if of_old
+            else "give a .ckpt of a vctrain run directory",
         )
-    stored = raw["vctrain"]
+    stored: dict[str, Any] = raw["vctrain"]
+    state: Any = raw.get("state_dict")
     if stored.get("format") != FORMAT:
         raise ContractError(
             f"{path}: checkpoint format {stored.get('format')}, this version reads {FORMAT}",
             hint="upgrade vctrain, or use the version that wrote it",
         )
-    weights = {key.removeprefix("twin."): value for key, value in raw["state_dict"].items()}
     try:
-        model = ModelConfig.model_validate(stored["model"])
-        settings = Settings.model_validate(stored["settings"])
+        weights = {name.removeprefix(_PREFIX): _tensor(name, value) for name, value in state.items()}
+        model = read_model_config(stored["model"])
+        settings = Settings.model_validate(_without_legacy_model(stored["settings"], model))
         sessions = tuple(dict(session) for session in stored["sessions"])
-    except (KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
+    except (AttributeError, KeyError, TypeError, ValueError, VctrainError) as error:  # pydantic's is a ValueError
         writer = (stored.get("versions") or {}).get("vctrain", "unknown")
         raise ContractError(
             f"{path}: its self-description cannot be used ({str(error).splitlines()[0][:160]})",
             hint=f"it was written by vctrain {writer}; use that version, or another checkpoint of the run",
         ) from error
-    return Checkpoint(path, weights, model, sessions, settings, stored)
+    return Checkpoint(
+        path,
+        weights,
+        model,
+        sessions,
+        settings,
+        stored,
+        epoch=raw.get("epoch"),
+        step=raw.get("global_step"),
+        resumable="optimizer_states" in raw,
+    )
+
+
+def _without_legacy_model(settings: Mapping[str, Any], model: ModelConfig | LegacyModelConfig) -> dict[str, Any]:
+    """Settings describe current models; that of a migrated checkpoint stands beside them."""
+    return {key: value for key, value in settings.items() if key != "model" or isinstance(model, ModelConfig)}
+
+
+def _tensor(name: str, value: Any) -> Tensor:
+    if not isinstance(value, Tensor) or not name.isprintable():
+        raise TypeError(f"{ascii(name)[:80]} is no tensor")
+    return value
+
+
+def write_portable(
+    path: Path,
+    weights: Mapping[str, Tensor],
+    stored: Mapping[str, Any],
+    *,
+    beside: Mapping[str, Any] | None = None,
+    accept: Callable[[Checkpoint], Any] = Checkpoint.build,
+) -> None:
+    """Write a ``.pt``: weights and self-description without the state of a training, and what is ``beside`` them.
+
+    The written file is read again and given to ``accept``; what that raises (by default if no twin can be built) leaves
+    no file behind. Never replaces a file: UsageError if there is one at ``path``.
+    """
+    state = {
+        _PREFIX + name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in weights.items()
+    }
+
+    def write(part: Path) -> None:
+        # opened here, so that a full disk or a missing permission is an OSError
+        with part.open("xb") as file:
+            torch.save({"state_dict": state, "vctrain": dict(stored), **(beside or {})}, file)
+        accept(read_checkpoint(part))
+
+    write_new(path, write)

@@ -4,112 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 
 from vctrain import console
-from vctrain.config.datasets import load_dataset_configs
 from vctrain.config.resolve import read_settings
 from vctrain.config.schema import Settings
-from vctrain.data.loader import EvalLoader, TrainLoader
-from vctrain.data.opening import open_sessions
+from vctrain.data.loader import EvalLoader, Reads, TrainLoader
 from vctrain.data.report import report_line, session_report
-from vctrain.data.sampler import ClipSampler
 from vctrain.data.session import Session
-from vctrain.errors import UsageError
-from vctrain.models.twin import Twin, context_of
+from vctrain.models.build import AnyTwin
+from vctrain.models.twin import Twin
 from vctrain.runs import directory
 from vctrain.runs.checkpoints import content
 from vctrain.runs.supervisor import launched_externally, run_ranks
 from vctrain.training.allocator import keep_freed_memory
 from vctrain.training.callbacks.best_link import BestLink
 from vctrain.training.callbacks.records import Records
-from vctrain.training.engine import build_trainer, check_devices, resolve_accelerator, world
+from vctrain.training.engine import build_trainer, world
 from vctrain.training.initialise import initialise
-from vctrain.training.module import TwinModule, ValidationResult
-from vctrain.training.optimizer import parameter_groups
+from vctrain.training.module import TwinModule
+from vctrain.training.plan import notes_on
+from vctrain.training.prepare import Prepared, prepare
+from vctrain.training.validation import ValidationResult
 
 EVAL_FRAMES = 240
 EVAL_CLIPS = 4
 """The one canonical shape of evaluation chunks: the digits of a figure must not depend on the batch size or the
 ranks."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Everything a run needs, opened and checked; nothing has been written."""
-
-    sessions: tuple[Session, ...]
-    twin: Twin
-    sampler: ClipSampler
-    accelerator: str
-
-
-def prepare(settings: Settings, world_size: int) -> Prepared:
-    """Open the recordings, build the twin and the sampler.
-
-    Raises what the user has to know before anything is created.
-    """
-    if settings.data.path is None:
-        raise UsageError("no recordings: data.path is not set", hint="give --data PATH")
-    accelerator = resolve_accelerator(settings.trainer.accelerator)
-    check_devices(accelerator, settings.trainer.devices, settings.trainer.nodes)
-    specs = load_dataset_configs(
-        settings.data.path,
-        data_root=settings.data.root,
-        types=settings.data.types,
-        max_datasets=settings.data.max_datasets,
-    )
-    context = context_of(settings.model)
-    sessions = open_sessions(specs, context, settings.data.settle_seconds)
-    sampler = ClipSampler(
-        sessions,
-        composition=settings.data.composition,
-        batch_clips=settings.data.batch_clips,
-        context=context,
-        clip_frames=settings.data.clip_frames,
-        seed=settings.seed,
-        world_size=world_size,
-    )
-    pl.seed_everything(settings.seed, workers=False, verbose=False)
-    return Prepared(sessions, Twin(settings.model, sessions), sampler, accelerator)
-
-
-def describe(settings: Settings) -> dict[str, Any]:
-    """What `train --dry-run` shows: sessions, frames and clips, parameters, optimizer groups; writes nothing."""
-    prepared = prepare(settings, settings.trainer.devices * settings.trainer.nodes)
-    shares = prepared.sampler.shares.tolist()
-    sessions = []
-    for session, clips in zip(prepared.sessions, shares, strict=True):
-        frames = {
-            split: int((s[:, 1] - s[:, 0]).sum()) for split in ("train", "val") for s in [session.segments(split)]
-        }
-        sessions.append(
-            {
-                "name": session.name,
-                "units": session.n_units,
-                "frames": session.n_frames,
-                "train_frames": frames["train"],
-                "val_frames": frames["val"],
-                "clips": clips,
-            }
-        )
-    groups = parameter_groups(prepared.twin, settings.optim)
-    return {
-        "sessions": sessions,
-        "context": prepared.twin.context,
-        "parameters": {part: sum(g.size for g in groups if g.name.startswith(part)) for part in ("core", "head")},
-        "groups": [
-            {"name": g.name, "lr": g.lr, "weight_decay": g.weight_decay, "tensors": len(g.parameters), "size": g.size}
-            for g in groups
-        ],
-        "steps": settings.trainer.max_epochs * settings.trainer.steps_per_epoch,
-    }
 
 
 def train(settings: Settings, *, run_dir: Path, provenance: Mapping[str, str], argv: Sequence[str]) -> dict[str, Any]:
@@ -148,6 +74,8 @@ def _recorded(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str
             report = session_report(session)
             console.note(report_line(report))
             directory.append_event(run_dir, "opened", **report)
+        for line in notes_on(settings, prepared.sessions, prepared.sampler):
+            console.note(line)
     try:
         return _run(settings, prepared, run_dir)
     except BaseException as error:
@@ -167,23 +95,24 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any
     started = time.monotonic()
     keep_freed_memory()
     sessions, twin = prepared.sessions, prepared.twin
-    if rank == 0:
+    if rank == 0 and isinstance(twin, Twin):
         # DDP broadcasts rank 0's weights when it wraps the twin, so the other ranks need not read the frames again.
         for report in initialise(twin, sessions, settings.init):
             console.note(str(report))
             directory.append_event(run_dir, "initialised", **report.__dict__)
     torch.manual_seed(settings.seed * 1009 + rank)
-    total_steps = settings.trainer.max_epochs * settings.trainer.steps_per_epoch
     stored = content(settings, [session.describe() for session in sessions], twin.context)
-    module = TwinModule(twin, settings.optim, total_steps, stored)
+    module = TwinModule(twin, settings, stored)
+    accumulate = settings.trainer.accumulate
     trainer = build_trainer(
         accelerator=prepared.accelerator,
         devices=settings.trainer.devices,
         nodes=settings.trainer.nodes,
         precision=settings.trainer.precision,
-        callbacks=_callbacks(settings, run_dir, total_steps, rank),
+        callbacks=_callbacks(settings, run_dir, [session.subject for session in sessions], rank),
         max_epochs=settings.trainer.max_epochs,
-        limit_train_batches=settings.trainer.steps_per_epoch,
+        limit_train_batches=settings.trainer.steps_per_epoch * accumulate,
+        accumulate_grad_batches=accumulate,
         gradient_clip_val=settings.optim.grad_clip or None,
         default_root_dir=str(run_dir),
     )
@@ -191,31 +120,38 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any
         prepared.sampler,
         sessions,
         rank=rank,
-        steps_per_epoch=settings.trainer.steps_per_epoch,
-        start_step=lambda: trainer.global_step,
+        steps_per_epoch=settings.trainer.steps_per_epoch * accumulate,
+        start_step=lambda: trainer.global_step * accumulate,
         pin_memory=prepared.accelerator == "gpu",
+        reads=reads_of(twin),
     )
-    val_loader = validation_loader(sessions, "val", twin.context, rank, world_size)
+    val_loader = validation_loader(sessions, "val", twin, rank, world_size)
     trainer.fit(module, train_dataloaders=train_loader, val_dataloaders=val_loader)
     trainer.save_checkpoint(run_dir / "checkpoints" / "last.ckpt")
     return _finish(module, trainer, run_dir, started, rank)
 
 
-def validation_loader(sessions: Sequence[Session], split: str, context: int, rank: int, world_size: int) -> EvalLoader:
+def reads_of(twin: AnyTwin) -> Reads:
+    """What of a clip is read for this twin."""
+    return Reads(stim=twin.reads_stimulus, history=twin.history_frames)
+
+
+def validation_loader(sessions: Sequence[Session], split: str, twin: AnyTwin, rank: int, world_size: int) -> EvalLoader:
     """Every frame of ``split`` once, in canonical chunks, with the true rates where they are known."""
     return EvalLoader(
         sessions,
         split=split,
-        context=context,
+        context=twin.context,
         frames=EVAL_FRAMES,
         clips=EVAL_CLIPS,
         rank=rank,
         world_size=world_size,
         rate_true=True,
+        reads=reads_of(twin),
     )
 
 
-def _callbacks(settings: Settings, run_dir: Path, total_steps: int, rank: int) -> list[pl.Callback]:
+def _callbacks(settings: Settings, run_dir: Path, subjects: Sequence[str], rank: int) -> list[pl.Callback]:
     folder = run_dir / "checkpoints"
     best = ModelCheckpoint(
         dirpath=folder,
@@ -234,7 +170,10 @@ def _callbacks(settings: Settings, run_dir: Path, total_steps: int, rank: int) -
         save_on_train_epoch_end=False,
         enable_version_counter=False,
     )
-    callbacks: list[pl.Callback] = [Records(run_dir, total_steps, rank), best, last, BestLink(best, rank)]
+    callbacks: list[pl.Callback] = [Records(run_dir, settings, subjects, rank), best, last, BestLink(best, rank)]
+    if settings.trainer.ema_decay is not None:
+        # Buffers are constants: averaged, they would differ from those of the checkpoint in the last digit.
+        callbacks.insert(0, EMAWeightAveraging(use_buffers=False, decay=settings.trainer.ema_decay))
     if settings.trainer.patience is not None:
         callbacks.append(
             EarlyStopping(

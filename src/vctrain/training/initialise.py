@@ -12,11 +12,14 @@ from torch import Tensor
 
 from vctrain.config.schema import InitConfig
 from vctrain.data.clips import SessionClips
-from vctrain.data.loader import EvalLoader
+from vctrain.data.loader import EvalLoader, Reads
 from vctrain.data.rates import training_rates
 from vctrain.data.session import Session
 from vctrain.errors import ContractError
 from vctrain.models.adapter import contrast
+from vctrain.models.blocks import ConvBlock
+from vctrain.models.convnet import Convnet
+from vctrain.models.frontend import TemporalBank
 from vctrain.models.twin import Twin
 from vctrain.stats.maps import (
     MapSums,
@@ -47,8 +50,22 @@ class InitReport:
         return f"{self.session}: {self.mapped} of {self.units} units placed by their maps, the rest at {where}"
 
 
+@dataclass(frozen=True)
+class KernelReport:
+    """How many temporal and stem filters started from maps, and why not all."""
+
+    temporal: int
+    stem: int
+    reason: str = ""
+
+    def __str__(self) -> str:
+        started = f"{self.temporal} temporal kernels and {self.stem} stem filters start from maps"
+        return f"kernels: {started}; {self.reason}" if self.reason else f"kernels: {started}"
+
+
 def _lags(twin: Twin, rate_hz: float) -> int:
-    wanted = twin.frontend.taps if twin.frontend is not None else max(round(MAP_SECONDS * rate_hz), 6)
+    bank = isinstance(twin.frontend, TemporalBank)
+    wanted = twin.frontend.taps if bank else max(round(MAP_SECONDS * rate_hz), 6)
     return min(wanted, twin.context + 1)
 
 
@@ -60,8 +77,11 @@ class _Moments:
     total: Tensor
     squares: Tensor
 
-    def add(self, behavior: Tensor, valid: Tensor) -> None:
-        rows = behavior[valid].double()
+    def read(self, part: SessionClips) -> None:
+        """Add the scored frames of ``part``; a session without behaviour adds nothing."""
+        if part.behavior is None:
+            return
+        rows = part.behavior[:, -part.robs.shape[1] :][(part.dfs > 0).any(-1)].double()
         self.n += len(rows)
         self.total += rows.sum(0)
         self.squares += rows.square().sum(0)
@@ -71,9 +91,9 @@ class _Moments:
         return mean, (self.squares / max(self.n, 1.0) - mean.square()).clamp_min(0).sqrt()
 
 
-def _training_clips(session: Session, lags: int, frames: int) -> Iterator[SessionClips]:
+def _training_clips(session: Session, lags: int, frames: int, stim: bool = True) -> Iterator[SessionClips]:
     """Training clips with ``lags`` - 1 frames of history, about ``frames`` scored frames spread over the session."""
-    loader = EvalLoader((session,), "train", context=lags - 1, frames=256, clips=4)
+    loader = EvalLoader((session,), "train", context=lags - 1, frames=256, clips=4, reads=Reads(stim=stim))
     keep = max(1, math.ceil(len(loader) * 1024 / max(frames, 1)))
     for group in range(0, len(loader), keep):
         yield from loader.batch(group).parts
@@ -81,26 +101,32 @@ def _training_clips(session: Session, lags: int, frames: int) -> Iterator[Sessio
 
 def _maps_input(clips: Iterator[SessionClips], moments: _Moments | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     for part in clips:
-        if moments is not None and part.behavior is not None:
-            scored = part.robs.shape[1]
-            moments.add(part.behavior[:, -scored:], (part.dfs > 0).any(-1))
+        if moments is not None:
+            moments.read(part)
         yield contrast(part), part.robs, part.dfs
 
 
-def initialise(twin: Twin, sessions: Sequence[Session], config: InitConfig) -> list[InitReport]:
+def initialise(twin: Twin, sessions: Sequence[Session], config: InitConfig) -> list[InitReport | KernelReport]:
     """What the twin takes from training frames: biases from rates, behaviour's moments, positions and kernels from
     maps.
 
-    Reads about ``config.map_minutes`` of training frames a session. Returns what was placed, a report a session.
+    Reads about ``config.map_minutes`` of training frames a session. Returns what was placed, a report a session, and
+    a report of the kernels; a twin that reads no stimulus has no maps and no report.
     Raises `ContractError` for a session without training frames.
     """
-    reports, courses, surroundings = [], [], []
+    reports: list[InitReport | KernelReport] = []
+    courses, surroundings = [], []
     width = twin.modulator.encoder.mean.numel() if twin.modulator is not None else 0
     moments = _Moments(0.0, torch.zeros(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64))
     for index, session in enumerate(sessions):
         twin.set_rates(index, torch.from_numpy(training_rates(session)))
+        frames = round(config.map_minutes * 60 * session.rate_hz)
+        if not twin.reads_stimulus:
+            for part in _training_clips(session, 1, frames, stim=False):
+                moments.read(part)
+            continue
         lags = _lags(twin, session.rate_hz)
-        clips = _training_clips(session, lags, round(config.map_minutes * 60 * session.rate_hz))
+        clips = _training_clips(session, lags, frames)
         sums = accumulate(_maps_input(clips, moments if width else None), lags)
         if sums is None:
             raise ContractError(
@@ -108,41 +134,56 @@ def initialise(twin: Twin, sessions: Sequence[Session], config: InitConfig) -> l
                 hint="use a model with less context, or longer trials",
             )
         positions = find_positions(sums, session.height, session.width)
-        if config.readout_positions == "maps":
+        if config.readout_positions == "maps" and twin.readouts[index].centres:
             twin.set_positions(index, positions.center)
             reports.append(InitReport(session.name, session.n_units, int(positions.clear.sum())))
         courses.append(time_courses(sums, positions))
         surroundings.append(_surroundings(twin, session, sums, positions))
     if twin.modulator is not None:
         twin.modulator.encoder.set_moments(*moments.mean_std())
-    if config.kernels == "maps":
-        _set_kernels(twin, torch.cat(courses), torch.cat(surroundings))
+    if config.kernels == "maps" and twin.reads_stimulus:
+        reports.append(_set_kernels(twin, torch.cat(courses), torch.cat(surroundings)))
     return reports
 
 
 def _surroundings(twin: Twin, session: Session, sums: MapSums, positions: Positions) -> Tensor:
     """Averages around the units on the core's grid, the size of a stem kernel; ``(n clear, lags, side, side)``."""
-    side = twin.convnet.stem.kernel.raw.shape[-1] if twin.convnet is not None and twin.convnet.stem is not None else 1
+    stem = _stem(twin)
+    side = 1 if stem is None else stem.kernel.raw.shape[-1]
     step = ((session.height - 1) / max(twin.grid - 1, 1), (session.width - 1) / max(twin.grid - 1, 1))
     return patches(sums, positions, session.height, session.width, side, step)
 
 
-def _set_kernels(twin: Twin, courses: Tensor, surroundings: Tensor) -> None:
+def _stem(twin: Twin) -> ConvBlock | None:
+    """The stem, if its filters are plain images: one square frame of each of the frontend's channels."""
+    stem = twin.convnet.stem if isinstance(twin.convnet, Convnet) else None
+    if stem is None or stem.pointwise is not None or stem.groups > 1 or stem.dilation[1:] != (1, 1):
+        return None
+    taps, height, width = stem.kernel.raw.shape[2:]
+    return stem if taps == 1 and height == width else None
+
+
+def _set_kernels(twin: Twin, courses: Tensor, surroundings: Tensor) -> KernelReport:
     """Start the temporal bank, and the stem on top of it, in the subspace of the units' own averages.
 
     The temporal kernels are the main time courses of the averages; the stem's filters the main components of the
     averages seen through those kernels. Channels for which there is no component keep what their config gave them.
     """
-    if twin.frontend is None or len(courses) == 0:
-        return
+    if not isinstance(twin.frontend, TemporalBank):
+        return KernelReport(0, 0, "only those of frontend learnable_temporal, and a stem behind it, can")
+    if twin.frontend.bands > 1:
+        return KernelReport(0, 0, "maps are not split into bands as split_mp splits the stimulus")
+    if len(courses) == 0:
+        return KernelReport(0, 0, "no unit has a clear map")
     bank = twin.frontend.kernel
     main = main_components(courses, bank.raw.shape[0])
     bank.set_first(F.pad(main, (twin.frontend.taps - main.shape[1], 0))[:, None])
-    stem = None if twin.convnet is None else twin.convnet.stem
-    if stem is None or stem.taps != 1 or stem.kernel.raw.shape[-1] != stem.kernel.raw.shape[-2]:
-        return
+    stem = _stem(twin)
+    if stem is None:
+        return KernelReport(len(main), 0, "no stem of one square frame, conv standard, without groups or dilation")
     kernels = bank()[:, 0].detach()
     kernels = kernels[:, twin.frontend.taps - surroundings.shape[1] :] / kernels.norm(dim=1, keepdim=True)
     seen = torch.einsum("ulyx,kl->ukyx", surroundings, kernels)
     filters = main_components(seen.flatten(1), stem.kernel.raw.shape[0])
     stem.kernel.set_first(filters.view(len(filters), *stem.kernel.raw.shape[1:]))
+    return KernelReport(len(main), len(filters))

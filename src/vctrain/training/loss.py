@@ -29,12 +29,23 @@ def session_losses(rates: Sequence[Tensor], batch: ClipBatch) -> list[Tensor]:
     ]
 
 
+def step_weights(batch: ClipBatch) -> list[float]:
+    """What each session's masked mean weighs in the step's loss, summing to 1 over the sessions with a valid entry: as
+    `batch.weights` declares, all the same without it. Equal on all processes."""
+    declared = torch.ones_like(batch.counts) if batch.weights is None else batch.weights
+    present = torch.where(batch.counts > 0, declared, torch.zeros_like(declared))
+    total = float(present.sum())
+    return [weight / total if total else 0.0 for weight in present.tolist()]
+
+
 def step_loss(shares: Sequence[Tensor], batch: ClipBatch, world_size: int) -> Tensor:
-    """Mean over the sessions with a valid entry in this step of the session's masked mean.
+    """Weighted mean over the sessions with a valid entry in this step of the session's masked mean; see
+    `step_weights`.
 
     DDP averages gradients over processes, so the share is multiplied by their number: the averaged gradient is then
     the gradient of the whole step's loss, whatever the split of clips over processes (defect A9 of the system before
     this one).
     """
-    present = max(int((batch.counts > 0).sum()), 1)
-    return torch.stack(list(shares)).sum() * (world_size / present)
+    weights = step_weights(batch)
+    weighed = [share * weights[part.session] for share, part in zip(shares, batch.parts, strict=True)]
+    return torch.stack(weighed).sum() * world_size

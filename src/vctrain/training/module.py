@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -11,17 +10,20 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from vctrain.config.schema import OptimConfig
+from vctrain.config.schema import Settings
 from vctrain.data.clips import ClipBatch
 from vctrain.errors import NumericsError
-from vctrain.metrics.bps import PoissonSums, mean_over_units, overall
-from vctrain.models.twin import Twin
+from vctrain.metrics.bps import PoissonSums
+from vctrain.models.build import AnyTwin
 from vctrain.training.loss import session_losses, step_loss
 from vctrain.training.optimizer import build_optimizer, parameter_groups
-from vctrain.training.schedules import lr_factor
+from vctrain.training.regularizers import Matched, kept_from_decay, match, penalties, proximal_step
+from vctrain.training.schedules import Plateau, lr_factor
+from vctrain.training.skipping import Skipping
+from vctrain.training.validation import ValidationResult
 
-CHECK_EVERY = 50
-"""Steps between looks at the loss: each look waits for the device."""
+LAMBDA_PRED = 0.1
+"""Weight of the auxiliary loss of predictive coding where nothing else is set."""
 
 
 class TwinModule(pl.LightningModule):
@@ -30,56 +32,91 @@ class TwinModule(pl.LightningModule):
     ``content`` is what makes its checkpoints self-describing (see `vctrain.runs.checkpoints`).
     """
 
-    def __init__(self, twin: Twin, optim: OptimConfig, total_steps: int, content: dict[str, Any]) -> None:
+    def __init__(self, twin: AnyTwin, settings: Settings, content: dict[str, Any]) -> None:
         super().__init__()
         self.twin = twin
-        self.optim = optim
-        self.total_steps = total_steps
+        self.settings = settings
+        self.total_steps = settings.trainer.max_epochs * settings.trainer.steps_per_epoch
         self.content = content
+        self.regularized: list[Matched] = []
+        self.plateau = Plateau(settings.optim)
+        self.skipping = Skipping(settings.trainer.max_skipped_steps)
         self.sums: list[PoissonSums] = []
         self.oracle: list[PoissonSums | None] = []
         self.results: ValidationResult | None = None
-        self.running_loss = torch.zeros(())
-        self.running_steps = 0
-        self._silent: list[int] = []
+        self.running_loss, self.running_steps = torch.zeros(()), torch.zeros(())
+        self.running_terms: dict[str, Tensor] = {}
+        self.seen_entries = torch.zeros(len(twin.units), dtype=torch.float64)
+        self._present: set[int] = set()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the schedules of the regularizers see (0-based), from the optimizer step alone."""
+        return self.trainer.global_step // self.settings.trainer.steps_per_epoch
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         rates = self.twin(batch.parts)
         shares = session_losses(rates, batch)
         loss = step_loss(shares, batch, self.trainer.world_size)
-        self._silent = [i for i, count in enumerate(batch.counts.tolist()) if count == 0]
-        self.running_loss = self.running_loss.to(loss.device) + loss.detach()
-        self.running_steps += 1
-        if self.running_steps % CHECK_EVERY == 0:
-            self._refuse_nonfinite(batch, shares)
+        self.seen_entries += batch.counts
+        self._present.update(torch.nonzero(batch.counts).flatten().tolist())
+        self.skipping.remember(batch, rates)
+        counts = loss.detach().isfinite()
+        self.running_loss = self.running_loss.to(loss.device) + torch.where(counts, loss.detach(), 0.0)
+        self.running_steps = self.running_steps.to(loss.device) + counts
+        for name, term in self._extra_terms().items():
+            loss = loss + term
+            self.running_terms[name] = self.running_terms.get(name, torch.zeros_like(term)) + term.detach()
         return loss + self.twin.keep_alive(batch.parts)
 
-    def _refuse_nonfinite(self, batch: ClipBatch, shares: Sequence[Tensor]) -> None:
-        if math.isfinite(float(self.running_loss)):
-            return
-        broken = [self.twin.names[p.session] for p, s in zip(batch.parts, shares, strict=True) if not s.isfinite()]
-        raise NumericsError(
-            f"step {self.trainer.global_step}: the loss is not finite "
-            f"(sessions now affected: {', '.join(broken) or 'none'})",
-            hint="lower optim.lr, lower optim.grad_clip, or use --set trainer.precision=32-true",
-        )
+    def _extra_terms(self) -> dict[str, Tensor]:
+        """What the loss holds beside the likelihood: penalties, and the error of predictive coding over the scored
+        frames of all sessions on all processes (defect A10 took those of the last session)."""
+        terms = {f"penalty/{name}": term for name, term in penalties(self.regularized, self.epoch).items()}
+        sums = self.twin.auxiliary_sums()
+        if sums is not None:
+            total, count = sums
+            everywhere = self._sum_over_processes(count.detach().clone()).clamp_min(1.0)
+            terms["aux_loss"] = self.lambda_pred * self.trainer.world_size * total / everywhere
+        return terms
+
+    @property
+    def lambda_pred(self) -> float:
+        """Weight of the auxiliary loss: that of the settings, else that of a legacy model, else `LAMBDA_PRED`."""
+        chosen = self.settings.optim.lambda_pred
+        return float(getattr(self.twin.config, "lambda_pred", LAMBDA_PRED)) if chosen is None else chosen
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # A session without a valid entry in this step is not updated by it: no moments, no decay. Nor is the core,
         # when there is no valid entry at all.
-        if len(self._silent) == len(self.twin.names):
+        silent = set(range(len(self.twin.names))) - self._present
+        self._present = set()
+        if len(silent) == len(self.twin.names):
             self.zero_grad(set_to_none=True)
-        for session in self._silent:
+        for session in silent:
             for module in (self.twin.adapters[session], self.twin.readouts[session]):
                 for parameter in module.parameters():
                     parameter.grad = None
+        self.skipping.before_step(self)
 
-    def take_mean_loss(self) -> float:
-        """Mean training loss since the last call, over all processes."""
-        pair = torch.stack([self.running_loss.double(), self.running_loss.new_tensor(self.running_steps).double()])
-        total, steps = self._sum_over_processes(pair).tolist()
-        self.running_loss, self.running_steps = torch.zeros_like(self.running_loss), 0
-        return total / steps if steps else math.nan
+    def take_means(self) -> dict[str, float]:
+        """Since the last call, over all processes: the mean training loss (``train_loss``) and the means of what is
+        added to it, by name."""
+        names = sorted(self.running_terms)
+        values = [self.running_loss, self.running_steps, *(self.running_terms[name] for name in names)]
+        sums = self._sum_over_processes(torch.stack([value.double() for value in values])).tolist()
+        steps = max(sums[1], 1.0)
+        means = {"train_loss": sums[0] / steps if sums[1] else math.nan}
+        means |= {name: total / steps for name, total in zip(names, sums[2:], strict=True)}
+        self.running_loss, self.running_steps = torch.zeros(()), torch.zeros(())
+        self.running_terms = {}
+        return means
+
+    def take_seen_frames(self) -> list[float]:
+        """Scored training frames of each session since the last call, over all processes (entries over units)."""
+        frames: list[float] = (self.seen_entries / torch.tensor(self.twin.units, dtype=torch.float64)).tolist()
+        self.seen_entries = torch.zeros_like(self.seen_entries)
+        return frames
 
     def _sum_over_processes(self, values: Tensor) -> Tensor:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -115,6 +152,8 @@ class TwinModule(pl.LightningModule):
                 f"step {self.trainer.global_step}: val_bps_overall is {value}",
                 hint="lower optim.lr or use --set trainer.precision=32-true",
             )
+        if not self.trainer.sanity_checking and self.trainer.training:
+            self.plateau.see(value)
         self.log("val_bps_overall", torch.tensor(value, dtype=torch.float64), sync_dist=False)
 
     def _refuse_prediction(self, stacked: Tensor) -> None:
@@ -132,33 +171,22 @@ class TwinModule(pl.LightningModule):
         )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = build_optimizer(parameter_groups(self.twin, self.optim), self.optim)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: lr_factor(step, self.total_steps, self.optim)
-        )
+        optim, per_epoch = self.settings.optim, self.settings.trainer.steps_per_epoch
+        self.regularized = match(self.twin, self.settings.regularization)
+        groups = parameter_groups(self.twin, optim, kept_from_decay(self.regularized))
+        optimizer = build_optimizer(groups, optim)
+        # Called once for every step that is really taken, also where a gradient scaler skips some (defects A11, A12).
+        optimizer.register_step_post_hook(lambda *_: proximal_step(self.regularized, self.epoch, optimizer))
+
+        def factor(step: int) -> float:
+            return lr_factor(step, self.total_steps, optim, per_epoch) * self.plateau.factor
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         bps = None if self.results is None else self.results.bps_overall
-        checkpoint["vctrain"] = {**self.content, "val_bps_overall": bps}
+        checkpoint["vctrain"] = {**self.content, "val_bps_overall": bps, "plateau": self.plateau.state()}
 
-
-class ValidationResult:
-    """Exact figures of one pass over a split, from merged sums; ``oracle`` is None where the true rate is unknown."""
-
-    def __init__(self, names: Sequence[str], sums: Sequence[PoissonSums], oracle: Sequence[PoissonSums | None]) -> None:
-        self.names = tuple(names)
-        self.sums = tuple(sums)
-        self.oracle_sums = tuple(oracle)
-        self.bps = [s.bits_per_spike() for s in sums]
-        self.by_session = {name: mean_over_units(bps) for name, bps in zip(names, self.bps, strict=True)}
-        self.bps_overall = overall(list(self.by_session.values()))
-        known = [o for o in oracle if o is not None]
-        self.oracle_overall: float | None = None
-        self.fraction_of_oracle: float | None = None
-        if known:
-            self.oracle_overall = overall([mean_over_units(o.bits_per_spike()) for o in known])
-            # The ratio compares the same units and frames: sessions without a known rate stay out of both.
-            same = overall([mean_over_units(b) for b, o in zip(self.bps, oracle, strict=True) if o is not None])
-            if same is not None and self.oracle_overall:
-                self.fraction_of_oracle = same / self.oracle_overall
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.plateau.restore(checkpoint["vctrain"]["plateau"])

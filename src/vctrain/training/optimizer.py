@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from vctrain.config.schema import OptimConfig
-from vctrain.models.twin import Twin
+from vctrain.models.build import AnyTwin
+
+HEADS = ("adapters.", "readouts.", "baselines.", "spike_history.")
+"""How the names of parameters begin that sessions own; the last two in legacy twins."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class ParameterGroup:
 
 
 def is_decayed(name: str, parameter: nn.Parameter) -> bool:
-    """Weight decay is for weights: kernels, linear maps and readout features.
+    """Weight decay is for weights: kernels, linear maps, readout features and spike-history layers.
 
     Biases, gains of norms and kernels, readout positions and widths, and stimulus alignments are not weights: pulling
     them towards zero would move receptive fields to the centre and blur or crop stimuli.
@@ -36,12 +39,14 @@ def is_decayed(name: str, parameter: nn.Parameter) -> bool:
     if name.startswith("adapters."):
         return False
     if name.startswith("readouts."):
-        return name.endswith(".features")
+        return name.endswith(".features") or (".history." in name and parameter.ndim > 1)
     return parameter.ndim > 1
 
 
-def parameter_groups(twin: Twin, config: OptimConfig) -> list[ParameterGroup]:
-    """Core and head (adapters and readouts), each with its decayed and undecayed part; empty groups are left out."""
+def parameter_groups(twin: AnyTwin, config: OptimConfig, kept: Collection[str] = ()) -> list[ParameterGroup]:
+    """Core and head (adapters and readouts), each with its decayed and undecayed part; empty groups are left out.
+
+    `kept` names parameters that something else pulls towards zero, so that weight decay leaves them alone."""
     named = [(name, parameter) for name, parameter in twin.named_parameters() if parameter.requires_grad]
     groups = []
     for part, scale in (("core", config.core_lr_scale), ("head", 1.0)):
@@ -49,8 +54,8 @@ def parameter_groups(twin: Twin, config: OptimConfig) -> list[ParameterGroup]:
             members = tuple(
                 (name, parameter)
                 for name, parameter in named
-                if name.startswith(("adapters.", "readouts.")) == (part == "head")
-                and is_decayed(name, parameter) == decayed
+                if name.startswith(HEADS) == (part == "head")
+                and (is_decayed(name, parameter) and name not in kept) == decayed
             )
             if members:
                 decay = config.weight_decay if decayed else 0.0

@@ -6,16 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from vctrain.config.base import Config
+from vctrain.config.components.component import Component
 
 
-class NoAdapter(Config):
+class NoAdapter(Component):
     """Every session's stimulus is used as stored; all must have one size."""
 
     type: Literal["none"] = "none"
 
 
-class AffineAdapter(Config):
+class AffineAdapter(Component):
     """Resample each session's stimulus onto the core's grid by a learned scale (and shift), after a learned blur."""
 
     type: Literal["adapter"] = "adapter"

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 
 from vctrain import console
+from vctrain.config.schema import Settings
+from vctrain.data.curriculum import alpha
 from vctrain.errors import NumericsError
 from vctrain.runs import directory
 from vctrain.runs.metrics_file import MetricsFile
-from vctrain.training.module import TwinModule, ValidationResult
+from vctrain.training.module import TwinModule
+from vctrain.training.validation import ValidationResult
 
 
 class Records(pl.Callback):
     """Rank 0 writes one row of metrics.csv and one event a validation, and shows progress; every rank keeps the best
     result."""
 
-    def __init__(self, run_dir: Path, total_steps: int, rank: int) -> None:
-        self.run_dir, self.total_steps, self.rank = run_dir, total_steps, rank
+    def __init__(self, run_dir: Path, settings: Settings, subjects: Sequence[str], rank: int) -> None:
+        self.run_dir, self.rank, self.subjects = run_dir, rank, tuple(subjects)
+        self.total_steps = settings.trainer.max_epochs * settings.trainer.steps_per_epoch
+        self.curriculum = settings.data.curriculum
         self._best: ValidationResult | None = None
         self.progress = console.TrainingProgress()
         self.metrics = MetricsFile(run_dir)
@@ -48,7 +54,8 @@ class Records(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, TwinModule)
-        loss = pl_module.take_mean_loss()
+        means = pl_module.take_means()
+        loss = means["train_loss"]
         result = pl_module.results
         if result is None or result.bps_overall is None:
             return
@@ -65,15 +72,33 @@ class Records(pl.Callback):
             "fraction_of_oracle": result.fraction_of_oracle,
             **{f"val_bps/{name}": value for name, value in result.by_session.items()},
         }
+        # a penalty that is switched off has a column too
+        row |= {f"penalty/{e.regularizer.name}": 0.0 for e in pl_module.regularized if e.is_penalty}
+        row |= {name: value for name, value in means.items() if name != "train_loss"}
+        if self.curriculum is not None:
+            row["curriculum_alpha"] = 1.0 if (now := alpha(trainer.global_step, self.curriculum)) is None else now
         self.metrics.append(row)
         seconds = round(time.monotonic() - self.started, 1)
-        directory.append_event(self.run_dir, "validated", seconds=seconds, **row)
+        seen = self._shares(pl_module.twin.names, pl_module.take_seen_frames())
+        directory.append_event(self.run_dir, "validated", seconds=seconds, **row, **seen)
         directory.update_run(self.run_dir, best_score=self.best.bps_overall, step=trainer.global_step)
         oracle = "" if result.fraction_of_oracle is None else f"  {result.fraction_of_oracle:.1%} of the oracle"
         self.progress.line(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  step {trainer.global_step}  "
             f"{seconds:.0f} s  train_loss {loss:.4f}  val_bps_overall {result.bps_overall:.4f}{oracle}"
         )
+
+    def _shares(self, names: Sequence[str], frames: Sequence[float]) -> dict[str, Any]:
+        """The realised shares of sessions and subjects among the training frames scored since the last validation."""
+        total = sum(frames) or 1.0
+        by_subject: dict[str, float] = {}
+        for subject, n in zip(self.subjects, frames, strict=True):
+            by_subject[subject] = by_subject.get(subject, 0.0) + n / total
+        return {
+            "train_frames": round(sum(frames)),
+            "session_shares": {name: n / total for name, n in zip(names, frames, strict=True)},
+            "subject_shares": by_subject,
+        }
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.rank == 0:

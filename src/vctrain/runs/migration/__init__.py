@@ -1,0 +1,1 @@
+"""Checkpoints of the earlier systems, turned into current ones."""

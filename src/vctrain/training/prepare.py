@@ -1,0 +1,82 @@
+"""Can a run begin: recordings opened, twin built, batch accepted?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import lightning.pytorch as pl
+
+from vctrain.config.components.modulators import PredictiveCoding
+from vctrain.config.datasets import load_dataset_configs
+from vctrain.config.schema import Settings
+from vctrain.data.opening import open_sessions
+from vctrain.data.sampler import ClipSampler
+from vctrain.data.session import Session
+from vctrain.errors import UsageError
+from vctrain.models.build import AnyTwin, build_twin, context_of
+from vctrain.models.twin import Twin
+from vctrain.training.engine import check_devices, resolve_accelerator
+from vctrain.training.regularizers import match
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a run needs, opened and checked; nothing has been written."""
+
+    sessions: tuple[Session, ...]
+    twin: AnyTwin
+    sampler: ClipSampler
+    accelerator: str
+
+
+def prepare(settings: Settings, world_size: int) -> Prepared:
+    """Open the recordings, build the twin and the sampler.
+
+    Raises what the user has to know before anything is created.
+    """
+    if settings.data.path is None:
+        raise UsageError("no recordings: data.path is not set", hint="give --data PATH")
+    accelerator = resolve_accelerator(settings.trainer.accelerator)
+    check_devices(accelerator, settings.trainer.devices, settings.trainer.nodes)
+    specs = load_dataset_configs(
+        settings.data.path,
+        data_root=settings.data.root,
+        types=settings.data.types,
+        max_datasets=settings.data.max_datasets,
+    )
+    context = context_of(settings.model)
+    sessions = open_sessions(specs, context, settings.data.settle_seconds)
+    sampler = ClipSampler(
+        sessions,
+        sampling=settings.data.sampling,
+        composition=settings.data.composition,
+        homogeneous=settings.data.homogeneous,
+        curriculum=settings.data.curriculum,
+        batch_clips=settings.data.batch_clips,
+        context=context,
+        clip_frames=settings.data.clip_frames,
+        seed=settings.seed,
+        world_size=world_size,
+    )
+    pl.seed_everything(settings.seed, workers=False, verbose=False)
+    twin = build_twin(settings.model, sessions)
+    match(twin, settings.regularization)
+    _check_effects(settings, twin, accelerator)
+    return Prepared(sessions, twin, sampler, accelerator)
+
+
+def _check_effects(settings: Settings, twin: AnyTwin, accelerator: str) -> None:
+    """Refuses settings that would do nothing, or something else, with this twin and on this machine."""
+    if settings.trainer.precision == "16-mixed" and accelerator == "cpu":
+        raise UsageError(
+            "trainer.precision 16-mixed needs a GPU: half precision is not trained on CPUs",
+            hint="use --set trainer.precision=bf16-mixed or 32-true",
+        )
+    predicts = isinstance(twin, Twin) and isinstance(settings.model.modulator, PredictiveCoding)
+    if settings.optim.lambda_pred is not None and not predicts:
+        raise UsageError(
+            "optim.lambda_pred is set, but the model has no predictive coding",
+            hint="use --set model.modulator.type=pc, or leave it out",
+        )
+    if settings.data.curriculum is not None and not twin.reads_stimulus:
+        raise UsageError("data.curriculum goes by the stimulus, which this model does not read", hint="leave it out")
