@@ -24,6 +24,8 @@ from vctrain.errors import FaultError, UsageError, VctrainError
 
 VERBS: Mapping[str, tuple[str, str]] = {
     "train": ("vctrain.commands.train:train", "Train a twin of a preset on recordings or simulated sessions."),
+    "finetune": ("vctrain.commands.finetune:finetune", "Train on from a checkpoint, with parts of it frozen."),
+    "modulator-only": ("vctrain.commands.modulator_only:modulator_only", "Train a twin of behaviour alone."),
     "eval-bps": ("vctrain.commands.eval_bps:eval_bps", "Exact bits per spike of checkpoints or runs."),
     "inspect": ("vctrain.commands.inspect:inspect", "Show what is in a recording, session, config, checkpoint or run."),
     "migrate-ckpt": (

@@ -45,6 +45,12 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "wide trials": (spoil("trial_inds", lambda x: x[:, None]), "trial_inds is int64"),
     "trials not numbered": (lambda c: c.__setitem__("trial_inds", torch.full((600,), float("nan"))), "not finite"),
     "integer eyepos": (spoil("eyepos", lambda x: x.long()), "eyepos is int64"),
+    "gaze of one axis": (spoil("eyepos", lambda x: x[:, :1]), r"eyepos is float32 \(600, 1\), not degrees"),
+    "no trial": (spoil("trial_inds", lambda x: x * 0 - 1), "has no trial: trial_inds of .* is negative everywhere"),
+    "true rates that are none": (
+        lambda c: c.__setitem__("rate_true", torch.full((600, 3), float("nan"))),
+        "rate_true is nan at frame 0, cid 0",
+    ),
     "true rates of other units": (lambda c: c.__setitem__("rate_true", torch.ones(600, 2)), r"rate_true is \(600, 2\)"),
     "NaN": (put("robs", (17, 2), float("nan")), "robs is nan at frame 17, cid 2"),
     "infinity": (put("robs", (599, 0), float("inf")), "robs is inf at frame 599, cid 0"),
@@ -113,7 +119,7 @@ def test_units_keep_the_order_of_the_config(session_config) -> None:
     [
         ({"size": (4, 6)}, "frames are 4x6, those of gaborium 4x5"),
         ({"units": 4}, "robs has 4 units, that of gaborium 3"),
-        ({"eyepos": False}, "covariate eyepos is missing"),
+        ({"eyepos": False, "seed": 1}, "covariate eyepos is missing"),
     ],
 )
 def test_types_of_a_session_must_agree(session_config, other: dict, message: str) -> None:
@@ -124,10 +130,10 @@ def test_types_of_a_session_must_agree(session_config, other: dict, message: str
 
 
 def test_signals_of_a_session_must_be_equally_wide(session_config) -> None:
-    wide = covariates()
-    wide["eyepos"] = torch.cat([wide["eyepos"], wide["eyepos"]], 1)
-    config = session_config({"gaborium": covariates(), "backimage": wide})
-    with pytest.raises(ContractError, match="eyepos is not as wide as in gaborium"):
+    narrow, wide = ({**covariates(seed=seed), "pupil": torch.ones(600, 1 + seed)} for seed in (0, 1))
+    transforms = {"behavior": {"source": "pupil", "ops": []}}
+    config = session_config({"gaborium": narrow, "backimage": wide}, transforms=transforms)
+    with pytest.raises(ContractError, match="pupil is not as wide as in gaborium"):
         open_sessions(load_dataset_configs(config), 5)
 
 
@@ -159,7 +165,7 @@ def test_no_rate_anywhere(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_session_folders_needs_no_config(tmp_path: Path) -> None:
-    write(tmp_path / "Ada_2024-01-01" / "b.dset", covariates(trials=(80,) * 10))
+    write(tmp_path / "Ada_2024-01-01" / "b.dset", covariates(trials=(80,) * 10, seed=1))
     write(tmp_path / "Ada_2024-01-01" / "a.dset", covariates(trials=(80,) * 10))
     write(tmp_path / "Bob_2024-01-01" / "datasets" / "a.dset", covariates(eyepos=False, units=5))
     ada, bob = open_sessions(load_dataset_configs(tmp_path), 5)

@@ -63,7 +63,7 @@ def test_convnets_stream_learn_and_write_what_they_say(name):
     st.sampled_from(["none", "rms", "grn", "batch"]),
 )
 def test_bottlenecks_stream_and_learn(stages, norm):
-    built = nudged(convnet({"type": "x3d", "blocks": stages, "norm": norm, "stochastic_depth": 0.2}))
+    built = nudged(convnet({"type": "x3d", "blocks": stages, "norm": norm, "stochastic_depth": 0.1}))
     x = torch.randn(4, 2, built.history + 3, SIDE, SIDE)
     assert_streams(built, x, built.history)
     assert built(x).shape[3] == built.out.geometry.size

@@ -221,3 +221,18 @@ def test_context_is_the_sum_of_what_the_parts_consume() -> None:
     assert [part.history for part in parts] == [4, 2, 24, 36]
     assert context_of(model) == model.context == 66
     assert "context" not in model.model_dump()
+
+
+@pytest.mark.parametrize("modulator", MODULATORS)
+@pytest.mark.parametrize("readout", READOUTS)
+def test_bfloat16_gives_the_same_rates_to_its_precision(modulator: str, readout: str) -> None:
+    model = config(modulator=MODULATORS[modulator], recurrent=RECURRENT["convlstm"], readout=READOUTS[readout])
+    net = twin(model, units=(3,), behavior=5)
+    part = clips(0, 1, net.context + 3, 3, 3, behavior=5)
+    exact = net([part])[0]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = net([part])[0]
+    assert rounded.dtype == torch.float32
+    assert torch.allclose(rounded, exact, rtol=0.05)
+    rounded.sum().backward()
+    assert all(bool(p.grad.isfinite().all()) for p in net.parameters() if p.grad is not None)

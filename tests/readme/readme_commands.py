@@ -22,6 +22,10 @@ SMALLER: dict[str, dict[str, str]] = {
         "init.map_minutes": "0.1",
         "model": "twin_small",
     },
+    "finetune": {
+        "trainer.max_epochs": "1",
+        "trainer.steps_per_epoch": "2",
+    },
     "simulate": {"--sessions": "2", "--units": "4", "--minutes": "1"},
 }
 """What makes a verb quick; later settings and options replace those that the README gives."""
@@ -55,6 +59,8 @@ def vctrain_commands(text: str) -> list[list[str]]:
 def smaller(arguments: list[str]) -> list[str]:
     """The same command at a size that ends within seconds."""
     options = SMALLER.get(arguments[0], {})
-    if arguments[0] == "train":
+    if arguments[0] == "modulator-only":
+        options = {path: value for path, value in SMALLER["train"].items() if path != "model"}
+    if arguments[0] in ("train", "finetune", "modulator-only"):
         return [*arguments, *(word for path, value in options.items() for word in ("--set", f"{path}={value}"))]
     return [*arguments, *(word for option in options.items() for word in option)]

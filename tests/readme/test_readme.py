@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -41,7 +42,22 @@ def call(arguments: list[str]) -> int | str | None:
     return leaving.value.code
 
 
-def test_every_command_runs_in_order(elsewhere, capsys):
+@pytest.fixture
+def brought_along(elsewhere):
+    """The files that the README takes for granted: a checkpoint of the earlier system with its configs, an NWB file."""
+    pytest.importorskip("pynwb")
+    from made_nwb import whole_file
+
+    old = ROOT.parent / "shared" / "fixtures" / "legacy" / "d03_active_gaborium_resnet_convgrumod"
+    if not old.is_dir():
+        pytest.skip(f"no checkpoint of the earlier system in {old}")
+    shutil.copy(next(old.glob("*.ckpt")), elsewhere / "old.ckpt")
+    shutil.copy(old / "model_config.yaml", elsewhere / "old_model.yaml")
+    shutil.copytree(old / "dataset_configs", elsewhere / "old_configs")
+    whole_file(elsewhere / "recording.nwb")
+
+
+def test_every_command_runs_in_order(elsewhere, brought_along, capsys):
     shown = vctrain_commands(TEXT)
     assert {arguments[0] for arguments in shown} == set(cli.VERBS), "the README shows each verb, and no other"
     for arguments in shown:
@@ -81,12 +97,8 @@ def test_default_sizes_are_those_the_readme_names():
 
 
 def test_presets_and_exit_codes_are_all_there():
-    assert re.findall(r"^\| `(\w+)` \| ", _section("## Presets", "## Several"), re.MULTILINE) == [
-        "gaborium",
-        "backimage",
-        "checkerboard",
-    ]
-    assert set(presets.names()) == {"gaborium", "backimage", "checkerboard"}
+    table = re.findall(r"^\| (`.+?`) \| ", _section("## Presets", "## Fine-tune"), re.MULTILINE)
+    assert {name for cell in table for name in re.findall(r"`(\w+)`", cell)} == set(presets.names())
     codes = {int(code) for code in re.findall(r"^\| (\d+) \| ", _section("## In scripts", "## More"), re.MULTILINE)}
     raised = {code for code in errors.BY_CODE if code != errors.PreemptedError.code}
     assert codes == raised | {0, cli.INTERRUPTED}

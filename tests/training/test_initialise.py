@@ -10,7 +10,13 @@ import torch.nn.functional as F
 from models.made_components import CONVNETS, FRONTENDS
 from models.made_twins import config, twin
 
-from vctrain.training.initialise import _lags, _set_kernels, _stem
+from vctrain.config.datasets import load_dataset_configs
+from vctrain.config.schema import InitConfig
+from vctrain.data.loader import EvalLoader, Reads
+from vctrain.data.opening import open_sessions
+from vctrain.data.rates import training_rates
+from vctrain.models.twin import Twin
+from vctrain.training.initialise import KernelReport, _lags, _set_kernels, _stem, initialise
 
 RATE_HZ = 120.0
 STEM = {"channels": 4, "kernel": [1, 5, 5], "window": "hann", "weight_norm": True}
@@ -76,3 +82,33 @@ def test_units_without_maps_change_nothing():
     built = made(FRONTENDS["temporal"], CONVNETS["resnet"])
     report = _set_kernels(built, torch.zeros(0, 5), torch.zeros(0, 5, 5, 5))
     assert report.reason == "no unit has a clear map"
+
+
+def test_what_maps_cannot_place_is_initialised_without_them(tiny_data):
+    """A twin of behaviour alone takes rates and the moments of behaviour; units that read everywhere have no place."""
+    sessions = open_sessions(load_dataset_configs(tiny_data), 4, 0.0)
+    none = {"type": "none"}
+    blind = config(
+        stimulus=False,
+        adapter=none,
+        frontend=none,
+        convnet=none,
+        modulator={"type": "concat"},
+        readout={"type": "linear"},
+    )
+    net = Twin(blind, sessions)
+    assert initialise(net, sessions, InitConfig(map_minutes=9)) == []
+    encoder = net.modulator.encoder
+    assert bool(encoder.mean.ne(0).any())
+    assert bool(encoder.scale.ne(1).any())
+    loaded = EvalLoader(sessions, "train", context=0, reads=Reads(stim=False))
+    rows = torch.cat([part.behavior[(part.dfs > 0).any(-1)] for batch in loaded for part in batch.parts])
+    standard = ((rows - encoder.mean) * encoder.scale).detach()
+    assert float(standard.mean(0).abs().max()) < 0.1
+    assert float(standard.std(0).median()) == pytest.approx(1.0, abs=0.1)
+    rates = torch.from_numpy(training_rates(sessions[0])).float()
+    assert torch.allclose(F.softplus(net.readouts[0].bias.detach()), rates.clamp_min(1e-4), atol=1e-3)
+
+    seeing = Twin(config(readout={"type": "linear"}), sessions)
+    reports = initialise(seeing, sessions, InitConfig(map_minutes=0.2))
+    assert [type(report) for report in reports] == [KernelReport]

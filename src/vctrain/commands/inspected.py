@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vctrain import console
+from vctrain.commands.model_table import show_model
 from vctrain.commands.render import figure
 
 Facts = Mapping[str, Any]
@@ -172,11 +173,15 @@ def _transform_lines(sessions: Sequence[Facts]) -> list[str]:
 def _checkpoint(facts: Facts) -> None:
     console.result(str(facts["path"]))
     score = figure(facts["best_score"])
-    at = "-" if facts["step"] is None else f"step {facts['step']:,}, epoch {facts['epoch']}"
+    origin = facts["origin"] or {}
+    trained = facts if facts["step"] is not None else origin
+    at = "-" if trained.get("step") is None else f"step {trained['step']:,}, epoch {trained['epoch']}"
     resumable = "with training state" if facts["resumable"] else "without training state"
     console.result(f"{at}; val_bps_overall {score}; context {facts['context']} frames; {resumable}")
     written_by = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     console.result(f"preset {facts['preset'] or '-'}; written by {written_by}")
+    if origin:
+        console.result(", ".join(filter(None, [f"from {origin.get('file')}", origin.get("generation")])))
     console.result("")
     console.table(
         "sessions",
@@ -192,6 +197,9 @@ def _checkpoint(facts: Facts) -> None:
     )
     changed = {path: of for path, of in facts["changed_settings"].items() if not path.startswith("model.")}
     console.result("")
+    if facts["components"] is not None:
+        show_model(facts)
+        console.result("")
     model = ", ".join(f"{part} {what}" for part, what in facts["model"].items())
     console.result(f"model: {model}")
     for path, of in changed.items():
@@ -199,18 +207,19 @@ def _checkpoint(facts: Facts) -> None:
 
 
 def _stored_row(session: Facts) -> list[str]:
+    """A migrated checkpoint does not know everything."""
     split = session["split"]
-    fractions = ", ".join(f"{fraction:g}" for fraction in split["train_val_split"])
+    fractions = "" if split is None else ", ".join(f"{fraction:g}" for fraction in split["train_val_split"])
     return [
         session["name"],
         session["subject"],
         str(len(session["cids"])),
-        ",".join(session["types"]),
-        f"{session['rate_hz']:g}",
-        "x".join(map(str, session["size"])),
-        str(session["behavior_dim"]),
-        f"{fractions} seed {split['seed']}",
-        ",".join(session["fingerprint"].values()),
+        ",".join(session["types"] or ["-"]),
+        _number(session["rate_hz"]),
+        "-" if session["size"] is None else "x".join(map(str, session["size"])),
+        "-" if session["behavior_dim"] is None else str(session["behavior_dim"]),
+        "-" if split is None else f"{fractions} seed {split['seed']}",
+        ",".join((session["fingerprint"] or {"": "-"}).values()),
     ]
 
 

@@ -26,6 +26,13 @@ class Split(StrEnum):
     all = "all"
 
 
+class Load(StrEnum):
+    """Which tensors of a checkpoint."""
+
+    all = "all"
+    vision = "vision"
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object; everything else goes to stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No notes, no progress.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from vctrain import console, presets
 from vctrain.commands import options
-from vctrain.commands.render import figure, share
+from vctrain.commands.shown_runs import show_plan, show_result
 from vctrain.config.layers import leaves
 from vctrain.config.resolve import SIMULATED, Resolved, resolve
 from vctrain.errors import UsageError
@@ -49,9 +50,6 @@ def train(
       vctrain train --preset gaborium --dry-run
     """
     console.configure(json=json, quiet=quiet, debug=debug)
-    if preset is None and not config:
-        known = ", ".join(presets.names())
-        raise UsageError("no settings to train with", hint=f"add --preset NAME (there are: {known}) or --config FILE")
     flags = {
         "seed": seed,
         "data.path": data,
@@ -61,9 +59,25 @@ def train(
         "trainer.nodes": nodes,
         "trainer.accelerator": None if accelerator is None else accelerator.value,
     }
+    run("train", preset, config or [], set_ or [], flags, run_dir, dry_run)
+
+
+def run(
+    command: str,
+    preset: str | None,
+    config: Sequence[Path],
+    sets: Sequence[str],
+    flags: Mapping[str, object],
+    run_dir: Path | None,
+    dry_run: bool,
+) -> None:
+    """Resolve, plan and train, as `train` and `modulator-only` do; ``flags`` by dotted path."""
+    if preset is None and not config:
+        known = ", ".join(presets.names())
+        raise UsageError("no settings to train with", hint=f"add --preset NAME (there are: {known}) or --config FILE")
 
     def resolved_with(*overlays: str) -> Resolved:
-        return resolve(preset, config or [], set_ or [], flags, overlays=overlays)
+        return resolve(preset, config, sets, flags, overlays=overlays)
 
     resolved = resolved_with()
     simulated = resolved.settings.data.path is None
@@ -83,10 +97,10 @@ def train(
         resolved = _with_simulated_sessions(resolved, create=not dry_run)
     if dry_run:
         described = plan.describe(resolved.settings) if resolved.settings.data.path else _description_before(resolved)
-        _show_plan(resolved, described, str(planned))
+        show_plan(command, resolved, described, str(planned))
         return
     result = fit.train(resolved.settings, run_dir=planned, provenance=resolved.provenance, argv=sys.argv)
-    _show_result(result)
+    show_result(command, result)
 
 
 def _announced_quick(before: Resolved, after: Resolved) -> Resolved:
@@ -122,55 +136,3 @@ def _description_before(resolved: Resolved) -> dict[str, Any]:
     frames = round(wanted.minutes * 60 * wanted.rate)
     sessions = [{"name": name, "units": wanted.units, "frames": frames} for name in session_names(wanted.sessions)]
     return {"sessions": sessions, "parameters": None, "context": None}
-
-
-def _show_plan(resolved: Resolved, described: Mapping[str, Any], run_dir: str) -> None:
-    settings = dict(leaves(resolved.settings.model_dump(mode="json")))
-    if console.json_mode():
-        plan = {
-            "ok": True,
-            "command": "train",
-            "dry_run": True,
-            "run": run_dir,
-            "settings": resolved.settings.model_dump(mode="json"),
-            "provenance": resolved.provenance,
-        }
-        console.emit_json(plan | dict(described))
-        return
-    rows = [[path, console.to_json(value), resolved.provenance[path]] for path, value in settings.items()]
-    console.table("settings", ["setting", "value", "from"], rows)
-    sessions: Sequence[Mapping[str, Any]] = described["sessions"]
-    every = ("name", "subject", "units", "frames", "train_frames", "val_frames", "clips", "weight")
-    columns = [name for name in every if all(name in session for session in sessions)]
-    console.result("")
-    rows = [[_cell(session[name]) for name in columns] for session in sessions]
-    console.table("sessions; clips a step and weight in the loss, on average", columns, rows)
-    if described.get("schedule"):
-        console.result("")
-        shown = [[_cell(value) for value in row.values()] for row in described["schedule"]]
-        console.table("schedule", list(described["schedule"][0]), shown)
-    if described["parameters"] is not None:
-        core, head = described["parameters"]["core"], described["parameters"]["head"]
-        context = described["context"]
-        console.result(f"\nparameters: {core + head:,} ({core:,} core, {head:,} heads); context {context} frames")
-    for line in described.get("notes", ()):
-        console.note(line)
-    console.result(f"would create {run_dir}")
-
-
-def _cell(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _show_result(result: Mapping[str, Any]) -> None:
-    if console.json_mode():
-        console.emit_json({"ok": True, "command": "train", **result})
-        return
-    rows = [[name, figure(value)] for name, value in result["val_bps"].items()]
-    console.table("", ["session", "val_bps"], rows)
-    overall = f"val_bps_overall {figure(result['val_bps_overall'])}"
-    if result["fraction_of_oracle"] is not None:
-        overall += f", {share(result['fraction_of_oracle'])} of the oracle's {figure(result['oracle_bps_overall'])}"
-    console.result(f"{overall}; {result['steps']} steps in {result['seconds']:.0f} s")
-    console.result(f"run         {result['run']}")
-    console.result(f"checkpoint  {result['checkpoint']}")

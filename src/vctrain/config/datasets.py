@@ -104,14 +104,19 @@ def load_dataset_configs(
     ContractError, listing every path tried, for a recording that is not there.
     """
     root = Path(path).expanduser()
-    if not root.exists():
-        raise UsageError(
-            f"--data {root} does not exist", hint="give a dataset YAML, or a folder of them or of sessions"
-        )
     twice = sorted({kind for kind in types or () if list(types or ()).count(kind) > 1})
     if twice:
         raise UsageError(f"types listed twice: {', '.join(twice)}", hint="name each once")
-    entries = (_from_file(root) if root.is_file() else _from_folder(root))[:max_datasets]
+    try:
+        if not root.exists():
+            raise UsageError(
+                f"--data {root} does not exist", hint="give a dataset YAML, or a folder of them or of sessions"
+            )
+        entries = (_from_file(root) if root.is_file() else _from_folder(root))[:max_datasets]
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename or root} cannot be read: {error.strerror}", hint="check who may read it and its folders"
+        ) from error
     _each_session_once(entries)
     return tuple(_spec(entry, data_root, types) for entry in entries)
 

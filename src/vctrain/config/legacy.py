@@ -30,6 +30,10 @@ from vctrain.errors import UsageError
 Semantics = Literal["old", "old-antialias", "head"]
 
 
+def _history(value: Any) -> Any:
+    return {} if value is None else as_component(value)
+
+
 class LegacyBaseline(Config):
     """A positive rate of each unit that is added to what it predicts."""
 
@@ -84,7 +88,7 @@ class LegacyModelConfig(Tolerant):
     """Kept as it was; not read."""
     lambda_pred: float = 0.1
     """Weight of the auxiliary loss of predictive coding."""
-    history_encoder: Annotated[LegacyHistory, BeforeValidator(as_component)] = LegacyHistory()
+    history_encoder: Annotated[LegacyHistory, BeforeValidator(_history)] = LegacyHistory()
 
     @property
     def context(self) -> int:

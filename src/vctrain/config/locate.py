@@ -39,10 +39,18 @@ class Roots:
 def find_recordings(roots: Roots, session: str, types: Sequence[str] | None) -> dict[str, Path]:
     """The file of each type of `session`, in order; all types found (sorted) if `types` is None.
 
-    Raises ContractError listing every path tried.
+    Raises ContractError listing every path tried, or naming what cannot be looked at.
     """
-    if types is None:
-        return _all_recordings(roots, session)
+    try:
+        return _all_recordings(roots, session) if types is None else _recordings_of(roots, session, types)
+    except OSError as error:
+        raise ContractError(
+            f"session {session}: {error.filename} cannot be looked at: {error.strerror}",
+            hint="check who may read it and its folders",
+        ) from error
+
+
+def _recordings_of(roots: Roots, session: str, types: Sequence[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for kind in types:
         tried = [root / session / layout.format(type=kind) for root in roots.folders for layout in _LAYOUTS]

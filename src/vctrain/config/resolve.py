@@ -26,6 +26,12 @@ FLAGS = {
     "trainer.devices": "--devices",
     "trainer.nodes": "--nodes",
     "trainer.accelerator": "--accelerator",
+    "start.checkpoint": "--checkpoint",
+    "start.load": "--load",
+    "start.freeze_vision": "--freeze-vision",
+    "start.freeze": "--freeze",
+    "start.add_sessions": "--add-session",
+    "start.refit_readout": "--refit-readout",
 }
 """The flag that sets a dotted path; any other is called ``--`` and its path."""
 DEFAULT = "default"
@@ -56,8 +62,9 @@ def resolve(
     *,
     overlays: Sequence[str] = (),
     folder: Path | None = None,
+    base: tuple[str, Mapping[str, Any]] | None = None,
 ) -> Resolved:
-    """The settings of ``preset`` < ``files`` < ``sets`` < ``flags``.
+    """The settings of ``base`` (its name and settings) < ``preset`` < ``files`` < ``sets`` < ``flags``.
 
     ``sets`` are texts such as ``optim.lr=1e-3``; ``flags`` maps dotted paths to values, None meaning not given. A
     ``preset:`` key of a file or of ``--set`` is the preset if the flag names none. The ``overlays`` of the preset and
@@ -73,6 +80,8 @@ def resolve(
         or next((c["preset"] for *_, c in reversed(contents) if c.get("preset")), None)
     )
     merged = Merged(Settings().model_dump(mode="json"))
+    if base is not None:
+        merged.add(base[1], base[0])
     if name is not None:
         path = presets.find(str(name), folder)
         contents.insert(0, (f"preset {name}", path.parent, read_mapping(path)))

@@ -121,6 +121,25 @@ class InitConfig(Config):
     """At most so many minutes of training frames a session are read for the maps."""
 
 
+class StartConfig(Config):
+    """What a run takes from a checkpoint, and what of it stays as it is."""
+
+    checkpoint: str | None = None
+    """A checkpoint or run directory; None starts anew."""
+    model: Literal["checkpoint", "settings"] = "checkpoint"
+    """Whose model config holds: that of the checkpoint, or `model` of the settings."""
+    load: Literal["all", "vision"] = "all"
+    """`all`: every tensor that fits; `vision`: adapters, frontend and convnet."""
+    freeze_vision: bool = False
+    """Frontend, convnet and every adapter that was loaded stay as they are; the adapter of a new session learns."""
+    freeze: tuple[str, ...] = ()
+    """`core`, or patterns of parameter names (pieces joined by /)."""
+    add_sessions: tuple[str, ...] | None = None
+    """Sessions the checkpoint does not know that join; None: all that the data hold."""
+    refit_readout: tuple[str, ...] = ()
+    """Sessions whose units changed: their readouts start anew, units known by cid from what they were."""
+
+
 class Settings(Config):
     """A run, resolved: preset < file < --set < flag."""
 
@@ -132,6 +151,7 @@ class Settings(Config):
     trainer: TrainerConfig = TrainerConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     init: InitConfig = InitConfig()
+    start: StartConfig = StartConfig()
     regularization: tuple[Regularizer, ...] = ()
     """Penalties and proximal steps on parameters."""
     simulation: SimulationConfig = SimulationConfig()

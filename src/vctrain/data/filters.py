@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +17,14 @@ from vctrain.data.recordings import Recording
 from vctrain.errors import ContractError
 
 COVARIATE = "missing_pct"
+_NAMES = ("t", "missing_pct", "cids", "windows", "cid")
 _PLACES = ("missing_pct.npz", "qc/missing_pct.npz", "qc/amp_truncation/missing_pct.npz")
+
+# What a damaged archive makes numpy and zipfile raise.
+_UNREADABLE = (
+    *(OSError, ValueError, EOFError, AttributeError, LookupError, TypeError, NotImplementedError, RuntimeError),
+    *(MemoryError, OverflowError, SyntaxError, UnicodeError, struct.error, zlib.error, zipfile.BadZipFile),
+)
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -93,6 +102,9 @@ def _file(config: MissingPct, folder: Path, recording: Recording) -> Path:
 
 def _file_judge(path: Path, threshold: float, cids: tuple[int, ...]) -> Judge:
     arrays = _read(path)
+    wrong = next((name for name in _NAMES if name in arrays and arrays[name].dtype.kind not in "iuf"), None)
+    if wrong is not None:
+        raise ContractError(f"{path}: {wrong} is {arrays[wrong].dtype}, not numbers", hint="store plain numbers")
     if {"t", "missing_pct", "cids"} <= arrays.keys():
         return _sample_judge(path, arrays, threshold, cids)
     if {"windows", "cid", "missing_pct"} <= arrays.keys():
@@ -107,9 +119,10 @@ def _read(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise ContractError(
-            f"{path} cannot be read as an npz of plain arrays ({str(error).splitlines()[0][:120]})",
+            f"{path} cannot be read as an npz of plain arrays ({reason})",
             hint="save it again with numpy.savez",
         ) from error
 
@@ -118,8 +131,8 @@ def _sample_judge(
     path: Path, arrays: Mapping[str, NDArray[np.generic]], threshold: float, cids: tuple[int, ...]
 ) -> Judge:
     times, percent = arrays["t"].astype(np.float64), arrays["missing_pct"].astype(np.float64)
-    listed = arrays["cids"].astype(np.int64)
-    if percent.shape != (len(times), len(listed)) or len(times) == 0 or not (np.diff(times) > 0).all():
+    listed = arrays["cids"].astype(np.float64)
+    if percent.shape != (*times.shape, *listed.shape) or percent.size == 0 or not (np.diff(times) > 0).all():
         raise ContractError(
             f"{path}: missing_pct is {percent.shape}, t {times.shape}, cids {listed.shape}",
             hint="store missing_pct (K, U) for K rising times t and U cids",
@@ -139,8 +152,9 @@ def _window_judge(
     path: Path, arrays: Mapping[str, NDArray[np.generic]], threshold: float, cids: tuple[int, ...]
 ) -> Judge:
     windows, percent = arrays["windows"].astype(np.float64), arrays["missing_pct"].astype(np.float64)
-    listed = arrays["cid"].astype(np.int64)
-    if windows.shape != (len(listed), 2) or percent.shape != listed.shape or not (windows[:, 1] > windows[:, 0]).all():
+    listed = arrays["cid"].astype(np.float64)
+    fits = listed.ndim == 1 and windows.shape == (len(listed), 2) and percent.shape == listed.shape
+    if not fits or not (windows[:, 1] > windows[:, 0]).all():
         raise ContractError(
             f"{path}: windows is {windows.shape}, cid {listed.shape}, missing_pct {percent.shape}",
             hint="store M windows [start, stop) in seconds, each with its cid and missing_pct",
@@ -162,7 +176,7 @@ def _window_judge(
     return judge
 
 
-def _place(path: Path, listed: NDArray[np.int64], cid: int) -> int:
+def _place(path: Path, listed: Floats, cid: int) -> int:
     found = np.flatnonzero(listed == cid)
     if not len(found):
         raise ContractError(f"{path} says nothing of cid {cid}", hint="add the unit there, or drop the cid")

@@ -215,8 +215,9 @@ def stated_hz(metadata: Mapping[str, Any]) -> float | None:
     (120.0, None, None)
     """
     stated = metadata.get("rate_hz")
-    known = isinstance(stated, int | float) and not isinstance(stated, bool) and SLOWEST_HZ <= stated <= FASTEST_HZ
-    return float(stated) if known else None
+    if not isinstance(stated, int | float) or isinstance(stated, bool) or not SLOWEST_HZ <= stated <= FASTEST_HZ:
+        return None
+    return float(stated)
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:

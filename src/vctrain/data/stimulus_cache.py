@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -34,8 +35,10 @@ def computed_movie(recording: Recording, runs: Ints, chain: StimChain) -> NDArra
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{_key(recording, runs, chain)}.npy"
-        if not path.is_file():
-            _compute(recording, runs, chain, path)
+        shape = (recording.n_frames, recording.height, recording.width)
+        if (kept := _kept(path, shape)) is not None:
+            return kept
+        _compute(recording, runs, chain, path)
     except OSError as error:
         raise FaultError(
             f"cannot write the movie of {recording.path} to {folder}: {error.strerror or error}",
@@ -43,6 +46,17 @@ def computed_movie(recording: Recording, runs: Ints, chain: StimChain) -> NDArra
         ) from error
     movie: NDArray[np.float32] = np.load(path, mmap_mode="r")
     return movie
+
+
+def _kept(path: Path, shape: tuple[int, int, int]) -> NDArray[np.float32] | None:
+    """The movie at `path`; None if it is not there, or damaged, and so is computed anew."""
+    if not path.is_file():
+        return None
+    try:
+        movie: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError):
+        return None
+    return movie if movie.shape == shape and movie.dtype == np.float32 else None
 
 
 def fit_maxima(chain: StimChain, parts: list[tuple[Recording, Ints]]) -> None:
@@ -67,8 +81,13 @@ def _compute(recording: Recording, runs: Ints, chain: StimChain, path: Path) -> 
         out = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float32, shape=shape)
         for first, last in runs.tolist():
             for start, stop, low, high in chain.pieces(last - first):
-                piece = chain.apply(_frames(recording, first + low, first + high))
-                out[first + start : first + stop] = piece[start - low : stop - low].numpy()
+                piece = chain.apply(_frames(recording, first + low, first + high))[start - low : stop - low]
+                if not torch.isfinite(piece).all():
+                    raise recording.error(
+                        f"transforms.stim make values that are not finite of frames {first + start} to {first + stop}",
+                        hint="correct its factors",
+                    )
+                out[first + start : first + stop] = piece.numpy()
         out.flush()
         del out
         # Whoever is first keeps the name; the other's file is the same.
@@ -98,9 +117,9 @@ def _content(recording: Recording) -> str:
     name = hashlib.sha256(str(recording.path.resolve()).encode()).hexdigest()[:32]
     memo = cache_root() / "movies" / f"{name}.json"
     stamp = [state.st_size, state.st_mtime_ns]
-    if memo.is_file():
+    with contextlib.suppress(FileNotFoundError, ValueError):
         known = json.loads(memo.read_text())
-        if known["stamp"] == stamp:
+        if isinstance(known, dict) and known.get("stamp") == stamp and isinstance(known.get("digest"), str):
             return str(known["digest"])
     digest = hashlib.sha256(f"{recording.stim.shape}".encode())
     rows = max(1, _HASH_BYTES // max(1, recording.height * recording.width))

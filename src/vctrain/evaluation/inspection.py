@@ -22,11 +22,14 @@ from vctrain.data.dset import open_dset
 from vctrain.data.inspection.findings import Findings, counted, listed
 from vctrain.data.recordings import Recording
 from vctrain.errors import ContractError, VctrainError
+from vctrain.evaluation.model_facts import model_facts, try_clip
+from vctrain.models.build import AnyTwin
+from vctrain.runs.bounds import Bounded
 from vctrain.runs.checkpoints import Checkpoint, read_checkpoint
 from vctrain.runs.directory import read_run
 from vctrain.runs.metrics_file import MetricsFile
 
-HEADS = ("adapters", "readouts")
+HEADS = ("adapters", "readouts", "baselines", "spike_history")
 """The parts that sessions own."""
 
 
@@ -96,7 +99,8 @@ def _settings_of(folder: Path, findings: Findings) -> Settings | None:
 
 def _described(checkpoint: Checkpoint, findings: Findings) -> dict[str, Any]:
     content, settings = checkpoint.content, checkpoint.settings
-    fixed = _judge_weights(checkpoint, findings)
+    twin = _judge_weights(checkpoint, findings)
+    fixed = {name for name, p in twin.named_parameters() if not p.requires_grad} if twin is not None else set()
     written_by = content.get("versions", {})
     if written_by.get("vctrain") != vctrain.__version__:
         findings.note(f"written by vctrain {written_by.get('vctrain', 'unknown')}; this is {vctrain.__version__}")
@@ -108,7 +112,10 @@ def _described(checkpoint: Checkpoint, findings: Findings) -> dict[str, Any]:
         "path": str(checkpoint.path),
         "bytes": checkpoint.path.stat().st_size,
         "format": content["format"],
-        **_training_state(checkpoint.path),
+        "epoch": checkpoint.epoch,
+        "step": checkpoint.step,
+        "resumable": checkpoint.resumable,
+        "origin": content.get("origin"),
         "best_score": content.get("val_bps_overall"),
         "context": content.get("context"),
         "preset": settings.preset,
@@ -119,11 +126,26 @@ def _described(checkpoint: Checkpoint, findings: Findings) -> dict[str, Any]:
         ],
         "parameters": {"total": total, "core": total - heads, "heads": heads, "parts": parts},
         "model": {
-            name: part.get("type") if isinstance(part, Mapping) else part
-            for name, part in settings.model.model_dump(mode="json").items()
+            name: part["type"] if isinstance(part, Mapping) else part
+            for name, part in checkpoint.model.model_dump(mode="json").items()
+            if isinstance(part, str | bool) or (isinstance(part, Mapping) and "type" in part)
         },
+        **(_NO_MODEL if twin is None else _measured(checkpoint, twin, findings)),
         "changed_settings": changed_settings(settings),
     }
+
+
+_NO_MODEL = {"components": None, "receptive_field": None, "flops": None}
+
+
+def _measured(checkpoint: Checkpoint, twin: AnyTwin, findings: Findings) -> dict[str, Any]:
+    try:
+        with Bounded(checkpoint.weights.values(), str(checkpoint.path)):
+            try_clip(checkpoint, twin)
+    except VctrainError as error:
+        findings.problem(error.message.removeprefix(f"{checkpoint.path}: "), error.hint, blocks=True)
+        return dict(_NO_MODEL)
+    return model_facts(checkpoint, twin)
 
 
 def _parts(weights: Mapping[str, torch.Tensor]) -> list[dict[str, Any]]:
@@ -149,13 +171,8 @@ def changed_settings(settings: Settings) -> dict[str, dict[str, Any]]:
     }
 
 
-def _training_state(path: Path) -> dict[str, Any]:
-    raw = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    return {"epoch": raw.get("epoch"), "step": raw.get("global_step"), "resumable": "optimizer_states" in raw}
-
-
-def _judge_weights(checkpoint: Checkpoint, findings: Findings) -> set[str]:
-    """The names of the tensors that are not learned, after a look at whether all of them fit and are finite."""
+def _judge_weights(checkpoint: Checkpoint, findings: Findings) -> AnyTwin | None:
+    """The twin, if all tensors fit, after a look at whether they are finite."""
     broken = [name for name, tensor in checkpoint.weights.items() if not torch.isfinite(tensor).all()]
     if broken:
         findings.problem(
@@ -163,11 +180,10 @@ def _judge_weights(checkpoint: Checkpoint, findings: Findings) -> set[str]:
             "its figures cannot be trusted; take an earlier checkpoint and train on with a lower learning rate",
         )
     try:
-        twin = checkpoint.build()
+        return checkpoint.build()
     except VctrainError as error:
         findings.problem(error.message.removeprefix(f"{checkpoint.path}: "), error.hint, blocks=True)
-        return set()
-    return {name for name, parameter in twin.named_parameters() if not parameter.requires_grad}
+        return None
 
 
 def _judge_state(run: Mapping[str, Any], folder: Path, findings: Findings) -> None:
@@ -226,6 +242,9 @@ def number_in(cell: str | None) -> float | None:
 def _compare_recordings(settings: Settings, sessions: tuple[dict[str, Any], ...], findings: Findings) -> None:
     """Says where the recordings are no longer those that were trained on, if they are here."""
     data = settings.data
+    if all(session["fingerprint"] is None for session in sessions):
+        findings.note("it does not know the recordings it was trained on, so none are compared")
+        return
     if data.path is None or not Path(data.path).exists():
         findings.note(f"its recordings ({data.path}) are not here, so they are not compared")
         return
@@ -239,7 +258,7 @@ def _compare_recordings(settings: Settings, sessions: tuple[dict[str, Any], ...]
     except VctrainError as error:
         findings.note(f"its recordings cannot be compared: {error.message}")
         return
-    trained_on = {(s["name"], kind): of for s in sessions for kind, of in s["fingerprint"].items()}
+    trained_on = {(s["name"], kind): of for s in sessions for kind, of in (s["fingerprint"] or {}).items()}
     gone = [" ".join(recording) for recording in trained_on if recording not in found]
     if gone:
         findings.note(f"no longer among its recordings: {listed(gone, 6)}")

@@ -174,6 +174,10 @@ class Twin(nn.Module):
             limit = (self.geometry.size - 1) / 2
             centre.copy_((index - limit).clamp(-limit, limit))
 
+    def own_parameters(self, session: int) -> list[nn.Parameter]:
+        """The parameters that ``session`` owns."""
+        return [*self.adapters[session].parameters(), *self.readouts[session].parameters()]
+
     def keep_alive(self, parts: Sequence[SessionClips]) -> Tensor:
         """A zero that depends on the parameters of sessions absent from ``parts``.
 
@@ -182,7 +186,7 @@ class Twin(nn.Module):
         """
         present = {part.session for part in parts}
         absent = [i for i in range(len(self.names)) if i not in present]
-        unused = [p for i in absent for m in (self.adapters[i], self.readouts[i]) for p in m.parameters()]
+        unused = [p for i in absent for p in self.own_parameters(i)]
         if self.modulator is not None:
             encoder = self.modulator.encoder
             if encoder.null is not None and all(part.behavior is not None for part in parts):

@@ -36,7 +36,7 @@ class Bounded(TorchFunctionMode):
         super().__init__()
         sizes = [tensor.numel() for tensor in weights]
         self._made_left = 8 * sum(sizes) + (1 << 24)
-        self._steps_left = 50_000 + 500 * len(sizes)
+        self._steps_left = 5_000 + 200 * len(sizes)
         self._where = where
 
     def __torch_function__(

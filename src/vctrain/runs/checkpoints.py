@@ -19,10 +19,8 @@ from vctrain.config.model import ModelConfig
 from vctrain.config.schema import Settings
 from vctrain.data.torchfile.reading import read_torch_file
 from vctrain.errors import ContractError, VctrainError
-from vctrain.models.build import build_twin
-from vctrain.models.legacy.twin import LegacyTwin
+from vctrain.models.build import AnyTwin, build_twin
 from vctrain.models.shapes import StoredShape
-from vctrain.models.twin import Twin
 from vctrain.runs.bounds import Bounded
 from vctrain.runs.files import write_new
 
@@ -74,7 +72,7 @@ class Checkpoint:
     resumable: bool = False
     """Whether it holds the state of a training."""
 
-    def build(self) -> Twin | LegacyTwin:
+    def build(self) -> AnyTwin:
         """The twin with its weights; every stored tensor is used and none is missing, else `ContractError`."""
         with Bounded(self.weights.values(), str(self.path)):
             twin = build_twin(self.model, [shape_of(session, self.model) for session in self.sessions])

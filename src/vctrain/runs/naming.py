@@ -15,13 +15,23 @@ from vctrain.errors import UsageError
 
 LONGEST = 40
 """Characters for what differs."""
-_NOT_WHAT_BUT_WHERE = ("preset", "trainer.devices", "trainer.nodes", "trainer.accelerator", "data.root")
+_NOT_WHAT_BUT_WHERE = (
+    "preset",
+    "trainer.devices",
+    "trainer.nodes",
+    "trainer.accelerator",
+    "data.root",
+    "start.checkpoint",
+    "start.model",
+    "start.load",
+)
 
 
 def run_name(settings: Settings, provenance: Mapping[str, str], token: str) -> str:
     """The name of a run with these settings; ``token`` ends it."""
     files = _files(provenance)
-    first = settings.preset or (Path(files[-1]).stem if files else "run")
+    plain = "run" if settings.start.checkpoint is None else "finetune"
+    first = settings.preset or (Path(files[-1]).stem if files else plain)
     return "-".join(filter(None, [_safe(first), what_differs(settings, provenance), token]))
 
 
@@ -64,7 +74,7 @@ def shared_token() -> str | None:
 
 def _files(provenance: Mapping[str, str]) -> list[str]:
     sources = dict.fromkeys(source.partition(",")[0] for source in provenance.values())
-    return [s for s in sources if not s.startswith(("preset ", "--")) and s not in (DEFAULT, SIMULATED)]
+    return [s for s in sources if not s.startswith(("preset ", "checkpoint ", "--")) and s not in (DEFAULT, SIMULATED)]
 
 
 def _part(path: str, value: object) -> str:

@@ -63,6 +63,7 @@ def _hush() -> None:
         ".*lr_scheduler.step.*before.*optimizer.step.*",
         ".*is smaller than the logging interval.*",
         ".*LeafSpec.*",
+        ".*in eval mode at the start of training.*",
         ".*broadcast_buffers.*",
         ".*sync_dist.*",
     ):

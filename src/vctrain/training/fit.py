@@ -12,24 +12,29 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 
 from vctrain import console
+from vctrain.config.model import ModelConfig
 from vctrain.config.resolve import read_settings
-from vctrain.config.schema import Settings
+from vctrain.config.schema import Settings, StartConfig
 from vctrain.data.loader import EvalLoader, Reads, TrainLoader
 from vctrain.data.report import report_line, session_report
 from vctrain.data.session import Session
+from vctrain.errors import UsageError
 from vctrain.models.build import AnyTwin
 from vctrain.models.twin import Twin
 from vctrain.runs import directory
-from vctrain.runs.checkpoints import content
+from vctrain.runs.checkpoints import content, read_checkpoint
 from vctrain.runs.supervisor import launched_externally, run_ranks
 from vctrain.training.allocator import keep_freed_memory
 from vctrain.training.callbacks.best_link import BestLink
 from vctrain.training.callbacks.records import Records
 from vctrain.training.engine import build_trainer, world
+from vctrain.training.freezing import check_unchanged
 from vctrain.training.initialise import initialise
+from vctrain.training.loading import part_of
 from vctrain.training.module import TwinModule
 from vctrain.training.plan import notes_on
 from vctrain.training.prepare import Prepared, prepare
+from vctrain.training.starting import Started, model_of
 from vctrain.training.validation import ValidationResult
 
 EVAL_FRAMES = 240
@@ -53,6 +58,21 @@ def train(settings: Settings, *, run_dir: Path, provenance: Mapping[str, str], a
         del prepared
         return run_ranks("vctrain.training.fit:train_rank", {"run_dir": str(run_dir)}, processes)
     return _recorded(settings, prepared, run_dir)
+
+
+def train_from_scratch(
+    settings: Settings, *, run_dir: Path, provenance: Mapping[str, str], argv: Sequence[str]
+) -> dict[str, Any]:
+    """The same as `train` without the checkpoint that ``settings.start`` names: its model, the same data and steps."""
+    assert settings.start.checkpoint is not None
+    model = model_of(settings, read_checkpoint(settings.start.checkpoint))
+    if not isinstance(model, ModelConfig):
+        raise UsageError(
+            "--compare-scratch: a legacy model cannot be trained from scratch",
+            hint="choose a current model with --set model=NAME",
+        )
+    anew = settings.model_copy(update={"model": model, "start": StartConfig()})
+    return train(anew, run_dir=run_dir, provenance=provenance, argv=argv)
 
 
 def train_rank(run_dir: str) -> dict[str, Any]:
@@ -95,13 +115,12 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any
     started = time.monotonic()
     keep_freed_memory()
     sessions, twin = prepared.sessions, prepared.twin
-    if rank == 0 and isinstance(twin, Twin):
+    if rank == 0:
         # DDP broadcasts rank 0's weights when it wraps the twin, so the other ranks need not read the frames again.
-        for report in initialise(twin, sessions, settings.init):
-            console.note(str(report))
-            directory.append_event(run_dir, "initialised", **report.__dict__)
+        _initialise(settings, prepared, run_dir)
     torch.manual_seed(settings.seed * 1009 + rank)
-    stored = content(settings, [session.describe() for session in sessions], twin.context)
+    model = None if prepared.started is None else prepared.started.model
+    stored = content(settings, [session.describe() for session in sessions], twin.context, model)
     module = TwinModule(twin, settings, stored)
     accumulate = settings.trainer.accumulate
     trainer = build_trainer(
@@ -128,7 +147,45 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any
     val_loader = validation_loader(sessions, "val", twin, rank, world_size)
     trainer.fit(module, train_dataloaders=train_loader, val_dataloaders=val_loader)
     trainer.save_checkpoint(run_dir / "checkpoints" / "last.ckpt")
-    return _finish(module, trainer, run_dir, started, rank)
+    begun = prepared.started
+    if begun is not None:
+        check_unchanged(twin, begun.frozen, begun.digest)
+    return _finish(module, trainer, run_dir, started, rank) | ({} if begun is None else _taken(begun))
+
+
+def _initialise(settings: Settings, prepared: Prepared, run_dir: Path) -> None:
+    """What a twin takes from training frames, as far as it was not loaded."""
+    twin, begun = prepared.twin, prepared.started
+    which: set[int] | None = None
+    if begun is not None:
+        report = begun.report()
+        for line in (*begun.notes, loaded_line(report)):
+            console.note(line)
+        directory.append_event(run_dir, "loaded", checkpoint=str(begun.checkpoint.path), **report)
+        whole = "frontend" in {part_of(name) for name in begun.loaded.fresh}
+        which = None if whole else begun.loaded.to_initialise(len(prepared.sessions))
+    if isinstance(twin, Twin):
+        for found in initialise(twin, prepared.sessions, settings.init, which) if which is None or which else ():
+            console.note(str(found))
+            directory.append_event(run_dir, "initialised", **found.__dict__)
+    if begun is not None:
+        begun.reload()
+
+
+def loaded_line(report: Mapping[str, Any]) -> str:
+    """What was loaded and frozen, in one line."""
+    return f"loaded {report['loaded']}/{report['of']} tensors, changed {report['changed']}, frozen {report['frozen']}"
+
+
+def _taken(begun: Started) -> dict[str, Any]:
+    """The part of the figures that says what came from the checkpoint; what was frozen has been checked by now."""
+    report = begun.report()
+    vision = {key: report["vision"][key] for key in ("loaded", "changed", "frozen")}
+    return {
+        "from": str(begun.checkpoint.path),
+        "tensors": {key: report[key] for key in ("loaded", "of", "changed", "frozen")},
+        "vision": {**vision, "unchanged_at_end": True if vision["frozen"] else None},
+    }
 
 
 def reads_of(twin: AnyTwin) -> Reads:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -106,11 +106,14 @@ def _maps_input(clips: Iterator[SessionClips], moments: _Moments | None) -> Iter
         yield contrast(part), part.robs, part.dfs
 
 
-def initialise(twin: Twin, sessions: Sequence[Session], config: InitConfig) -> list[InitReport | KernelReport]:
+def initialise(
+    twin: Twin, sessions: Sequence[Session], config: InitConfig, which: Collection[int] | None = None
+) -> list[InitReport | KernelReport]:
     """What the twin takes from training frames: biases from rates, behaviour's moments, positions and kernels from
     maps.
 
-    Reads about ``config.map_minutes`` of training frames a session. Returns what was placed, a report a session, and
+    Reads about ``config.map_minutes`` of training frames a session, of the sessions ``which`` (by index; None: all).
+    Returns what was placed, a report a session, and
     a report of the kernels; a twin that reads no stimulus has no maps and no report.
     Raises `ContractError` for a session without training frames.
     """
@@ -119,6 +122,8 @@ def initialise(twin: Twin, sessions: Sequence[Session], config: InitConfig) -> l
     width = twin.modulator.encoder.mean.numel() if twin.modulator is not None else 0
     moments = _Moments(0.0, torch.zeros(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64))
     for index, session in enumerate(sessions):
+        if which is not None and index not in which:
+            continue
         twin.set_rates(index, torch.from_numpy(training_rates(session)))
         frames = round(config.map_minutes * 60 * session.rate_hz)
         if not twin.reads_stimulus:
@@ -139,9 +144,9 @@ def initialise(twin: Twin, sessions: Sequence[Session], config: InitConfig) -> l
             reports.append(InitReport(session.name, session.n_units, int(positions.clear.sum())))
         courses.append(time_courses(sums, positions))
         surroundings.append(_surroundings(twin, session, sums, positions))
-    if twin.modulator is not None:
+    if twin.modulator is not None and moments.n:
         twin.modulator.encoder.set_moments(*moments.mean_std())
-    if config.kernels == "maps" and twin.reads_stimulus:
+    if config.kernels == "maps" and twin.reads_stimulus and which is None:
         reports.append(_set_kernels(twin, torch.cat(courses), torch.cat(surroundings)))
     return reports
 

@@ -94,9 +94,8 @@ class TwinModule(pl.LightningModule):
         if len(silent) == len(self.twin.names):
             self.zero_grad(set_to_none=True)
         for session in silent:
-            for module in (self.twin.adapters[session], self.twin.readouts[session]):
-                for parameter in module.parameters():
-                    parameter.grad = None
+            for parameter in self.twin.own_parameters(session):
+                parameter.grad = None
         self.skipping.before_step(self)
 
     def take_means(self) -> dict[str, float]:

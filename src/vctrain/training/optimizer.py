@@ -39,7 +39,7 @@ def is_decayed(name: str, parameter: nn.Parameter) -> bool:
     if name.startswith("adapters."):
         return False
     if name.startswith("readouts."):
-        return name.endswith(".features") or (".history." in name and parameter.ndim > 1)
+        return parameter.ndim > 1 and any(word in name for word in ("features", "weight", ".history."))
     return parameter.ndim > 1
 
 

@@ -8,15 +8,18 @@ import lightning.pytorch as pl
 
 from vctrain.config.components.modulators import PredictiveCoding
 from vctrain.config.datasets import load_dataset_configs
+from vctrain.config.legacy import LegacyModelConfig
+from vctrain.config.legacy_parts import LegacyPrediction
+from vctrain.config.model import ModelConfig
 from vctrain.config.schema import Settings
 from vctrain.data.opening import open_sessions
 from vctrain.data.sampler import ClipSampler
 from vctrain.data.session import Session
 from vctrain.errors import UsageError
 from vctrain.models.build import AnyTwin, build_twin, context_of
-from vctrain.models.twin import Twin
 from vctrain.training.engine import check_devices, resolve_accelerator
 from vctrain.training.regularizers import match
+from vctrain.training.starting import Started, start_from
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Prepared:
     twin: AnyTwin
     sampler: ClipSampler
     accelerator: str
+    started: Started | None = None
+    """What was taken from a checkpoint."""
 
 
 def prepare(settings: Settings, world_size: int) -> Prepared:
@@ -44,8 +49,19 @@ def prepare(settings: Settings, world_size: int) -> Prepared:
         types=settings.data.types,
         max_datasets=settings.data.max_datasets,
     )
-    context = context_of(settings.model)
-    sessions = open_sessions(specs, context, settings.data.settle_seconds)
+    if settings.start.checkpoint is None and (settings.start.freeze or settings.start.freeze_vision):
+        raise UsageError(
+            "start.freeze is set, but no checkpoint to start from: untrained parts would be frozen",
+            hint="use vctrain finetune CKPT with these settings",
+        )
+    pl.seed_everything(settings.seed, workers=False, verbose=False)
+    started: Started | None = None
+    if settings.start.checkpoint is not None:
+        started = start_from(settings, specs)
+        sessions, model = started.sessions, started.model
+    else:
+        sessions = open_sessions(specs, context_of(settings.model), settings.data.settle_seconds)
+        model = settings.model
     sampler = ClipSampler(
         sessions,
         sampling=settings.data.sampling,
@@ -53,26 +69,25 @@ def prepare(settings: Settings, world_size: int) -> Prepared:
         homogeneous=settings.data.homogeneous,
         curriculum=settings.data.curriculum,
         batch_clips=settings.data.batch_clips,
-        context=context,
+        context=context_of(model),
         clip_frames=settings.data.clip_frames,
         seed=settings.seed,
         world_size=world_size,
     )
-    pl.seed_everything(settings.seed, workers=False, verbose=False)
-    twin = build_twin(settings.model, sessions)
+    twin = build_twin(model, sessions) if started is None else started.twin
     match(twin, settings.regularization)
-    _check_effects(settings, twin, accelerator)
-    return Prepared(sessions, twin, sampler, accelerator)
+    _check_effects(settings, model, twin, accelerator)
+    return Prepared(sessions, twin, sampler, accelerator, started)
 
 
-def _check_effects(settings: Settings, twin: AnyTwin, accelerator: str) -> None:
+def _check_effects(settings: Settings, model: ModelConfig | LegacyModelConfig, twin: AnyTwin, accelerator: str) -> None:
     """Refuses settings that would do nothing, or something else, with this twin and on this machine."""
     if settings.trainer.precision == "16-mixed" and accelerator == "cpu":
         raise UsageError(
             "trainer.precision 16-mixed needs a GPU: half precision is not trained on CPUs",
             hint="use --set trainer.precision=bf16-mixed or 32-true",
         )
-    predicts = isinstance(twin, Twin) and isinstance(settings.model.modulator, PredictiveCoding)
+    predicts = isinstance(model.modulator, PredictiveCoding | LegacyPrediction)
     if settings.optim.lambda_pred is not None and not predicts:
         raise UsageError(
             "optim.lambda_pred is set, but the model has no predictive coding",

@@ -53,7 +53,7 @@ def match(twin: nn.Module, regularizers: Iterable[Regularizer]) -> list[Matched]
             hits = [name for name in named if all(piece in name for piece in pattern.split("/"))]
             if not hits:
                 raise UsageError(
-                    f"regularizer {regularizer.name}: no parameter matches {pattern!r}", hint=_near(pattern, named)
+                    f"regularizer {regularizer.name}: no parameter matches {pattern!r}", hint=near_names(pattern, named)
                 )
             names.update(hits)
         targets = tuple(_target(regularizer, name, named[name], kernels) for name in sorted(names))
@@ -166,7 +166,7 @@ def _shrink(regularizer: Regularizer, parameter: nn.Parameter, strength: float, 
         parameter.mul_(factor.view(shape))
 
 
-def _near(pattern: str, names: Iterable[str]) -> str:
+def near_names(pattern: str, names: Iterable[str]) -> str:
     """Names that the pattern may have meant: those that match most of its pieces, or look alike."""
     pieces = pattern.split("/")
     known = list(names)

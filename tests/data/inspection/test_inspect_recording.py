@@ -64,6 +64,11 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
     "no counts": (lambda content: content.pop("robs"), "covariate robs is missing"),
     "short counts": (_is("robs", lambda x: x[:-1]), "covariate robs has 1499 frames, stim has 1500"),
     "no units": (_is("robs", lambda x: x[:, :0]), "robs has no unit"),
+    "gaze of one axis": (_is("eyepos", lambda x: x[:, :1]), "eyepos is float32 (1500, 1), not degrees (frames, 2)"),
+    "NaN true rates": (
+        lambda content: content.update(rate_true=torch.full((1500, 3), NAN)),
+        "rate_true is not finite 4,500 times",
+    ),
     "flat gaze": (_is("eyepos", lambda x: x.flatten()[:1500]), "eyepos is float32 (1500), not degrees"),
     "NaN in another": (
         lambda content: content.update(pupil=torch.full((1500,), NAN)),
@@ -72,7 +77,7 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
 }
 REFUSED = {
     *("NaN in counts", "negative counts", "NaN in trials", "one trial", "never tracked", "stim as float", "no stim"),
-    *("no counts", "short counts", "no units", "flat gaze"),
+    *("no counts", "short counts", "no units", "flat gaze", "gaze of one axis", "NaN true rates"),
 }
 
 

@@ -56,7 +56,7 @@ def test_types_that_agree(tmp_path):
         (made(seed=1, size=(4, 6)), "gaborium has frames of size 4x6, backimage 4x5", True),
         (made(seed=1, units=5), "gaborium has units: 5, backimage 4", True),
         (made(seed=1, rate=120.0), "gaborium runs at 120 Hz, backimage at 100 Hz", True),
-        (made(), "backimage and gaborium hold the same recording", False),
+        (made(), "gaborium holds the same recording as backimage", True),
     ],
 )
 def test_types_that_do_not_agree(other, said, blocks, tmp_path):
@@ -68,9 +68,14 @@ def test_types_that_do_not_agree(other, said, blocks, tmp_path):
             open_sessions(load_dataset_configs(tmp_path), 0)
 
 
-def test_trials_of_two_types_at_once_are_noted(tmp_path):
-    session = of_folder(tmp_path, {"backimage": made(), "gaborium": later(made(seed=1), 13.4)})
-    assert [note for note in session.notes if "2 trials of backimage overlap in time with gaborium" in note]
+def test_types_that_hold_the_same_frames(tmp_path):
+    one, more = made(), later(made(seed=1), 15.0)
+    half = {name: torch.cat([value[750:], more[name]]) for name, value in one.items()}
+    problem, *_ = of_folder(tmp_path, {"backimage": one, "gaborium": half}).problems
+    assert (problem.where, problem.blocks) == (ADA, True)
+    assert problem.what == "gaborium holds frames of backimage too, from 7.5 s to 14.99 s"
+    with pytest.raises(ContractError, match="holds frames of backimage too"):
+        open_sessions(load_dataset_configs(tmp_path), 0)
 
 
 def test_a_unit_is_silent_only_if_it_fires_in_no_type(tmp_path):

@@ -114,7 +114,7 @@ ANY = hnp.arrays(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["stim", "spike_times", "counts", "frame_times", "eyepos", "valid", "trials", "psth_inds"]), ANY

@@ -64,6 +64,7 @@ FORMS: dict[str, Callable[[NDArray[Any], Path], Any]] = {
     "part of a tensor": lambda stim, folder: torch.from_numpy(np.concatenate([stim, stim]))[: len(stim)],
     "list": lambda stim, folder: stim.tolist(),
     "turned": lambda stim, folder: np.ascontiguousarray(stim.transpose(2, 1, 0)).transpose(2, 1, 0),
+    "backwards": lambda stim, folder: stim[::-1].copy()[::-1],
     "memmap": as_memmap,
     "lazy": lambda stim, folder: Lazy(stim),
 }
@@ -178,3 +179,13 @@ def test_metadata_and_other_covariates(tmp_path: Path) -> None:
     assert dset.covariates["ori"].dtype is torch.int64
     assert dset.covariates["roi"].dtype is torch.float64
     assert dset.covariates["psth_inds"].tolist() == list(range(FRAMES))
+
+
+def test_the_example_of_the_guide_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = Path(__file__).parents[3] / "docs" / "making-sessions.md"
+    example = guide.read_text().split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, str(guide), "exec"), {})
+    (session,) = open_sessions(load_dataset_configs(tmp_path / "sessions"), context=40)
+    assert (session.name, session.n_units, session.rate_hz, session.behavior_dim) == (NAME, 8, 120.0, 42)
+    assert inspect_dset(session.recordings[0].path, lambda *_: None).findings.problems == []

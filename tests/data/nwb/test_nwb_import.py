@@ -172,6 +172,7 @@ def test_what_is_missing_is_told(tmp_path: Path) -> None:
     made.add_movie(nwb)
     made.add_units(nwb)
     made.add_intervals(nwb, "presentations", [[0.0, 7.5]])
+    nwb.units.add_column("obs_intervals", "made", index=[1, 2, 3], data=[[0.0, 9.0]] * 3)
     nwb.add_stimulus(made.TimeSeries(name="contrast", data=[0.0, 1.0], unit="n.a.", rate=1.0))
     report = import_nwb(made.written(nwb, tmp_path / "a.nwb"), tmp_path / "out")
     assert list(report.missing) == [
@@ -179,6 +180,7 @@ def test_what_is_missing_is_told(tmp_path: Path) -> None:
         "no eye tracking (a SpatialSeries in an EyeTracking): the session is used without behaviour",
     ]
     assert "not made of images, left out: contrast (TimeSeries)" in report.notes
+    assert any("obs_intervals are not read" in note for note in report.notes)
 
 
 def test_a_dry_run_writes_nothing_and_says_the_same(tmp_path: Path) -> None:

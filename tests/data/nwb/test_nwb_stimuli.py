@@ -111,6 +111,8 @@ def test_part_of_an_image_turned_and_shrunk() -> None:
     means = data[:, :8, :6].reshape(3, 4, 2, 3, 2).mean(axis=(2, 4))
     assert small.shape == (3, 4, 3)
     assert np.abs(small - means).max() <= 0.5
+    notes = GreyImages(Stack(data), NwbImport(shrink=2), sequential=True).notes
+    assert notes == ["stack: 1 rows at the bottom and 1 columns on the right fill no square"]
 
 
 @pytest.mark.parametrize(
@@ -177,6 +179,15 @@ def test_held_images_are_those_on_the_screen(data: st.DataObject) -> None:
     if rate * median == 1.0 and set(steps) == {1.0}:
         np.testing.assert_allclose(new_times, times, atol=1e-9)
         assert shown.tolist() == index.tolist()
+
+
+@pytest.mark.parametrize(("step", "rate"), [(0.1, 60.0), (1 / 24, 120.0), (0.3, 10.0), (1 / 60, 60.0)])
+def test_rounding_errors_do_not_delay_images(step: float, rate: float) -> None:
+    times = 17.3 + np.arange(50) * step
+    new_times, shown = held(times, np.arange(50), rate, "movie")
+    each = round(step * rate)
+    assert shown.tolist() == np.repeat(np.arange(50), each).tolist()
+    np.testing.assert_allclose(new_times[::each], times, atol=1e-9)
 
 
 def test_a_rate_below_that_of_the_images_is_refused() -> None:

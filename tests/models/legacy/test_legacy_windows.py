@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from vctrain.models.legacy.windows import Windows, dense, drop_first, frames_of
 
-
 THREE_TAPS = torch.ones(2, 2, 3, 1, 1, dtype=torch.float64)
 
 

@@ -47,7 +47,7 @@ def judge_validity(valid: torch.Tensor, rate_hz: float | None, findings: Finding
 def judge_gaze(
     gaze: torch.Tensor, valid: torch.Tensor | None, rate_hz: float | None, findings: Findings
 ) -> dict[str, Any]:
-    """What there is to say about `eyepos` (F, 2), degrees, on the frames that `valid` marks (None: all)."""
+    """What there is to say about `eyepos` (F, C), degrees, on the frames that `valid` marks (None: all)."""
     n = len(gaze)
     far = lost = n_valid = 0
     first_lost: int | None = None
@@ -64,11 +64,6 @@ def judge_gaze(
         if len(used):
             far += int((np.abs(used) > FARTHEST_DEGREES).any(axis=1).sum())
             low, high = np.minimum(low, used.min(axis=0)), np.maximum(high, used.max(axis=0))
-    if gaze.shape[1] != 2:
-        findings.problem(
-            f"eyepos has {counted(gaze.shape[1], 'column')}, not x and y",
-            "store degrees to the right and up; the standard behaviour has 21 columns for each of them",
-        )
     if lost:
         findings.problem(
             f"eyepos is not finite on {counted(lost, 'frame')} that dpi_valid calls valid, first {first_lost:,}",

@@ -18,10 +18,17 @@ from vctrain.data.inspection.gaze import judge_gaze, judge_validity
 from vctrain.data.inspection.movie import MovieSums, judge_movie
 from vctrain.data.inspection.timeline import Trials, judge_times, judge_trials, median_step, trials_of
 from vctrain.data.inspection.units import CountSums, judge_counts, judge_dead
-from vctrain.data.recordings import Recording
+from vctrain.data.recordings import Recording, stated_hz
 from vctrain.errors import ContractError
 
 _LONGEST_VALUE = 120
+_NOT_FINITE = {
+    "trial_inds": "number every frame's trial, with -1 for none",
+    "rate_true": "store the expected count of every frame and unit, or leave it out",
+    "t_bins": "store the time of every frame; the order of the others is checked",
+    "dpi_valid": "these frames are left out as if tracking were lost",
+    "missing_pct": "the unit does not count on these frames",
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,8 @@ class Inspected:
     """A recording that was looked at."""
 
     dset: Dset
+    recording: Recording | None
+    """None if it is refused."""
     session: str
     kind: str
     facts: dict[str, Any]
@@ -103,7 +112,7 @@ def inspect_recording(
     facts["time"] = facts["eye"] = facts["gaze"] = facts["units"] = facts["movie"] = None
     if _is(covariates, "t_bins", 1):
         matching = trials if trials is not None and _alike(covariates, "t_bins", "trial_inds") else None
-        facts["time"] = judge_times(covariates["t_bins"], matching, _stated_hz(dset), findings)
+        facts["time"] = judge_times(covariates["t_bins"], matching, stated_hz(dset.metadata), findings)
     if _is(covariates, "dpi_valid", 1):
         facts["eye"] = judge_validity(covariates["dpi_valid"], rate, findings, alone)
     if _is(covariates, "eyepos", 2) and covariates["eyepos"].numel():
@@ -119,7 +128,7 @@ def inspect_recording(
     facts["metadata"] = {key: plain(value) for key, value in dset.metadata.items()}
     facts["fingerprint"] = None if recording is None else recording.fingerprint()
     findings.problems.sort(key=lambda problem: not problem.blocks)
-    return Inspected(dset, session, kind, facts, findings, counts, trials)
+    return Inspected(dset, recording, session, kind, facts, findings, counts, trials)
 
 
 def _as_recording(dset: Dset, session: str, kind: str, findings: Findings) -> Recording | None:
@@ -164,18 +173,11 @@ def _described(name: str, covariate: torch.Tensor) -> dict[str, Any]:
     return {"name": name, "dtype": dtype, "shape": list(covariate.shape)}
 
 
-def _stated_hz(dset: Dset) -> float | None:
-    stated = dset.metadata.get("rate_hz")
-    if isinstance(stated, int | float) and not isinstance(stated, bool) and np.isfinite(stated) and stated > 0:
-        return float(stated)
-    return None
-
-
 def _rate_hz(dset: Dset, recording: Recording | None) -> float | None:
     if recording is not None:
         return recording.rate_hz()
     step = median_step(dset.covariates["t_bins"]) if _is(dset.covariates, "t_bins", 1) else None
-    return _stated_hz(dset) or (1 / step if step else None)
+    return stated_hz(dset.metadata) or (1 / step if step else None)
 
 
 def _judge_finite(ranges: Mapping[str, Range], findings: Findings) -> None:
@@ -185,10 +187,8 @@ def _judge_finite(ranges: Mapping[str, Range], findings: Findings) -> None:
             findings.problem(
                 f"{name} is not finite {counted(found.n_bad, 'time')} in {counted(found.n_bad_frames, 'frame')}, "
                 f"first at frame {found.first_bad:,}",
-                "number every frame's trial, with -1 for none"
-                if name == "trial_inds"
-                else "frames on which a source of behaviour is not finite are left out",
-                blocks=name == "trial_inds",
+                _NOT_FINITE.get(name, "frames on which a source of behaviour is not finite are left out"),
+                blocks=name in ("trial_inds", "rate_true"),
             )
 
 

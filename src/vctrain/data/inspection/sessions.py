@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vctrain.config.datasets import SessionSpec, load_dataset_configs
 from vctrain.config.locate import recordings_in
 from vctrain.data.dset import Dset, open_dset
-from vctrain.data.inspection.covariates import rows_of
 from vctrain.data.inspection.findings import Findings, Problem, Reading, Tell, counted, listed
 from vctrain.data.inspection.recording import Inspected, inspect_recording, size_of
 from vctrain.data.inspection.units import judge_dead
 from vctrain.data.opening import open_sessions
+from vctrain.data.overlap import overlap_of
 from vctrain.data.rates import training_rates
 from vctrain.data.report import session_report
 from vctrain.data.session import Session
@@ -90,12 +89,12 @@ def _judged(name: str, dsets: Mapping[str, Dset], cids: tuple[int, ...] | None, 
     for other in recordings[1:]:
         _compare_types(first, other, findings)
     for one, other in combinations(recordings, 2):
-        _compare_times(one, other, findings)
-        if one.facts["fingerprint"] is not None and one.facts["fingerprint"] == other.facts["fingerprint"]:
-            findings.problem(
-                f"{one.kind} and {other.kind} hold the same recording",
-                "keep one, or the same trials are trained on and validated on",
-            )
+        if one.recording is not None and other.recording is not None:
+            overlap = overlap_of(other.recording, one.recording)
+            if overlap is not None:
+                findings.problem(
+                    f"{other.kind} {overlap}", "keep one, or train and validation trials share frames", blocks=True
+                )
     counts = [recording.counts for recording in recordings if recording.counts is not None]
     silent: list[int] = []
     if counts and len({sums.spikes.shape[1] for sums in counts}) == 1:
@@ -140,33 +139,6 @@ def _compare_types(first: Inspected, other: Inspected, findings: Findings) -> No
 
 def _said(value: Any) -> str:
     return "x".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _compare_times(one: Inspected, other: Inspected, findings: Findings) -> None:
-    """Two types cannot be shown at once."""
-    mine, theirs = _trial_times(one), _trial_times(other)
-    if mine is None or theirs is None:
-        return
-    first = np.searchsorted(np.sort(theirs[:, 1]), mine[:, 0], side="right")
-    last = np.searchsorted(np.sort(theirs[:, 0]), mine[:, 1], side="left")
-    at_once = int((last > first).sum())
-    if at_once:
-        findings.note(
-            f"{counted(at_once, 'trial')} of {one.kind} overlap in time with {other.kind}: "
-            "other clocks, or frames saved twice?"
-        )
-
-
-def _trial_times(recording: Inspected) -> NDArray[np.float64] | None:
-    """(n, 2): first and last time of every trial, seconds; None if they are not known or not in order."""
-    times, trials = recording.dset.covariates.get("t_bins"), recording.trials
-    if trials is None or times is None or recording.facts["time"] is None or recording.facts["time"]["backwards"]:
-        return None
-    if not len(trials.inside) or len(times) != trials.runs[-1, 1]:
-        return None
-    clock = rows_of(times, 0, len(times))
-    ends: NDArray[np.float64] = np.stack([clock[trials.inside[:, 0]], clock[trials.inside[:, 1] - 1]], 1)
-    return ends if np.isfinite(ends).all() else None
 
 
 def _as_configured(judged: InspectedSession, spec: SessionSpec, context: int) -> InspectedSession:
@@ -261,5 +233,5 @@ def _compare_sessions(sessions: Sequence[InspectedSession]) -> None:
             if fingerprint is not None and seen.setdefault(fingerprint, session.name) != session.name:
                 session.findings.problem(
                     f"{recording.kind} is the same recording as one of {seen[fingerprint]}",
-                    "a recording belongs to one session only; otherwise its trials are trained on and validated on",
+                    "a recording belongs to one session; under two names it counts twice, and may be split otherwise",
                 )

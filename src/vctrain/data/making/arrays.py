@@ -87,7 +87,7 @@ def finite(name: str, array: Array, what: str) -> Array:
 
 def fine_enough(name: str, seconds: Array, frame_seconds: float) -> None:
     """Raises ContractError if times are of a float type too coarse to tell where in a frame they lie."""
-    if seconds.dtype.kind == "f" and seconds.size:
+    if seconds.dtype.kind == "f" and seconds.dtype.itemsize < 8 and seconds.size:
         latest = float(np.abs(seconds).max())
         step = latest * float(np.finfo(seconds.dtype).eps)
         if step > 0.1 * frame_seconds:

@@ -104,6 +104,7 @@ class GreyImages:
         self._part, height, width = _part(self.where, rows, columns, options)
         self.n, self.height, self.width = shape[0], height // options.shrink, width // options.shrink
         self.colours = COLOURS.get(shape[3]) if len(shape) == 4 else None
+        self._left_over = height % options.shrink, width % options.shrink
         image_bytes = height * width * int(np.prod(shape[3:])) * 4
         chunk = stack.chunk if stack.chunk * image_bytes <= KEPT_BYTES else 1
         large = -(-max(1, READ_BYTES // image_bytes) // chunk) * chunk
@@ -132,6 +133,9 @@ class GreyImages:
         said = [self.scale.note] if self.scale.note else []
         if self.colours is not None:
             said.append(f"{self.where}: {self.colours} turned into luminance (ITU-R BT.709)")
+        if any(self._left_over):
+            bottom, right = self._left_over
+            said.append(f"{self.where}: {bottom} rows at the bottom and {right} columns on the right fill no square")
         return said
 
     def take(self, index: Ints) -> Greys:

@@ -98,6 +98,8 @@ def _source(
     units = units_of(nwb, options.where)
     n = len(units.rows)
     found["units"] = counted(n, "unit") if n == units.n_all else f"{n} of {counted(units.n_all, 'unit')}"
+    if "obs_intervals" in units.table.colnames:
+        notes.append("units: obs_intervals are not read; frames count for a unit also where it was not observed")
     named = None if options.no_trials else trials_of(nwb, options.trials, notes)
     if named is not None:
         found["trials"] = f"{counted(len(named[1]), 'trial')} in {named[0]}"

@@ -63,6 +63,10 @@ def read_torch_file(path: Path, what: str, *, mapped: bool = False) -> TorchFile
             f"{path} cannot be read as {what} ({error})",
             hint="damaged or made by hand? take an intact copy, saved with torch.save(...)",
         ) from None
+    except OSError as error:
+        raise ContractError(
+            f"{path} cannot be read: {error.strerror or error}", hint="check who may read it, and its disk"
+        ) from error
 
 
 def _read_archive(

@@ -24,6 +24,9 @@ _CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _CHUNK = 1 << 20
 _UNSET16, _UNSET32 = 0xFFFF, 0xFFFFFFFF
+_PADDING = int.from_bytes(b"FB", "little")
+_EXTRA = (_PADDING, 0x0001, 0x000A, 0x5455, 0x5855, 0x7875)
+"""Kinds of fields between a name and the bytes: torch's padding, large sizes, and what zip tools note of files."""
 
 
 class NotAnArchive(Unreadable):
@@ -158,7 +161,7 @@ def _widened(extra: bytes, *numbers: int) -> list[int]:
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, at)
-        if kind == 1 and length >= 8 * len(missing) and at + 4 + length <= len(extra):
+        if kind == 0x0001 and length >= 8 * len(missing) and at + 4 + length <= len(extra):
             for order, place in enumerate(missing):
                 (wide[place],) = struct.unpack_from("<Q", extra, at + 4 + 8 * order)
             return wide
@@ -175,9 +178,7 @@ def _data_start(file: BinaryIO, entry: _Described, after: int) -> int:
     start = entry.header + _LOCAL.size + name_size + extra_size
     if mark != b"PK\x03\x04" or name != entry.name or (needed, flags, method, time, date) != entry.said:
         raise Unreadable("an entry is described in two ways")
-    # torch aligns the bytes with a field of one repeated letter
-    if extra[:2] == b"FB" and (int.from_bytes(extra[2:4], "little") != len(extra) - 4 or extra[4:].strip(b"Z")):
-        raise Unreadable("the padding of an entry is damaged")
+    _check_extra(extra)
     behind = after - start - entry.size
     if flags & 8:
         _check_trailer(file, entry, start + entry.size, behind)
@@ -190,6 +191,17 @@ def _data_start(file: BinaryIO, entry: _Described, after: int) -> int:
     if any(ours not in (_UNSET32, theirs) for ours, theirs in zip(found, expected, strict=True)):
         raise Unreadable("an entry is described in two ways")
     return start
+
+
+def _check_extra(extra: bytes) -> None:
+    """Fields between the name and the bytes: only known ones, torch's padding as torch writes it."""
+    at = 0
+    while at < len(extra):
+        kind, length = struct.unpack_from("<HH", extra.ljust(at + 4, b"\0"), at)
+        field = extra[at + 4 : at + 4 + length]
+        if kind not in _EXTRA or len(field) != length or (kind == _PADDING and field.strip(b"Z")):
+            raise Unreadable("the padding of an entry is damaged")
+        at += 4 + length
 
 
 def _check_trailer(file: BinaryIO, entry: _Described, at: int, length: int) -> None:

@@ -23,24 +23,21 @@ def grid_size(adapter: nn.Module, shape: SessionShape) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def map_size(twin: LegacyTwin, session: int, shape: SessionShape) -> tuple[int, int]:
-    """Rows and columns of the feature map of a session, from a pass of one empty window.
+def map_size(twin: LegacyTwin, grid: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the feature map of stimuli on ``grid``, from a pass of one empty window through the core.
 
     Raises `UsageError` where the window does not pass.
     """
     config, training = twin.config, twin.training
-    frames, x = len(config.lags), None
+    frames = len(config.lags)
     twin.eval()
     try:
-        if twin.reads_stimulus:
-            movie = torch.zeros(1, config.initial_input_channels, frames, shape.height, shape.width)
-            x = twin.adapters[session](movie)
+        x = torch.zeros(1, config.initial_input_channels, frames, *grid) if twin.reads_stimulus else None
         behavior = torch.zeros(1, config.behavior_dim) if twin.modulator is not None else None
         features = twin.features(x, behavior, 1)
-        twin.readouts[session](features)
     except RuntimeError as error:
         raise UsageError(
-            f"session {shape.name}: a window of {frames} frames of {shape.height}x{shape.width} does not fit the model "
+            f"a window of {frames} frames on a grid of {grid[0]}x{grid[1]} does not fit the model "
             f"({str(error).splitlines()[0]})",
             hint="check lags and semantics, and that the model description is the checkpoint's own",
         ) from error

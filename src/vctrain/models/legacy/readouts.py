@@ -59,6 +59,7 @@ class MaskReadout(nn.Module):
         """What is added to every unit."""
         return self.bias
 
+    @property
     def centres(self) -> tuple[nn.Parameter, ...]:
         """Centres of the masks."""
         return (self.mean,)
@@ -78,6 +79,7 @@ class MeanReadout(nn.Module):
         """What is added to every unit."""
         return self.fc.bias
 
+    @property
     def centres(self) -> tuple[nn.Parameter, ...]:
         """Centres of the masks: none."""
         return ()
@@ -139,6 +141,7 @@ class TwoMaskReadout(nn.Module):
         """What is added to every unit."""
         return self.bias
 
+    @property
     def centres(self) -> tuple[nn.Parameter, ...]:
         """Centres of the masks."""
         return (self.get_parameter("mean_ex"), self.get_parameter("mean_inh"))

@@ -78,7 +78,8 @@ class LegacyTwin(nn.Module):
             self.baselines = nn.ParameterList(nn.Parameter(torch.full((units,), start)) for units in self.units)
         self._errors: list[Tensor] = []
         self.grids = tuple(grid_size(self.adapters[i], shape) for i, shape in enumerate(shapes))
-        self.map_sizes = tuple(map_size(self, i, shape) for i, shape in enumerate(shapes))
+        sizes = {grid: map_size(self, grid) for grid in dict.fromkeys(self.grids)}
+        self.map_sizes = tuple(sizes[grid] for grid in self.grids)
 
     @property
     def core(self) -> list[nn.Module]:
@@ -256,18 +257,19 @@ class LegacyTwin(nn.Module):
         bias = self._readout(session).offset()
         if bias is None:
             return
-        wanted = rates.to(bias)
+        wanted = rates.to(bias).clamp_min(LEAST_RATE)
+        wanted = wanted.log() if self.config.log_rate else wanted
         if self.config.baseline.enabled:
             wanted = wanted - self._positive(self.baselines[session])
-        wanted = wanted.clamp_min(LEAST_RATE)
-        bias.copy_(inverse(self.activation, wanted.log() if self.config.log_rate else wanted))
+        wanted = wanted if self.config.log_rate else wanted.clamp_min(LEAST_RATE)
+        bias.copy_(inverse(self.activation, wanted))
 
     @torch.no_grad()
     def set_positions(self, session: int, positions: Tensor) -> None:
         """Centre the masks of ``session`` on ``positions`` ``(U, 2)``: (y, x) in -1..1 over the stimulus patch."""
         adapter, geometry = self.adapters[session], self._geometry(session)
         limit = (geometry.size - 1) / 2
-        for mean in self._readout(session).centres():
+        for mean in self._readout(session).centres:
             place = positions.to(mean)
             if isinstance(adapter, OldAdapter):
                 place = place / adapter.span().to(mean)

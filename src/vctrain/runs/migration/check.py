@@ -97,21 +97,21 @@ def compare(twin: LegacyTwin, batch: dict[int, Reference], path: Path) -> dict[s
 
 
 def try_window(twin: LegacyTwin, sizes: Sequence[tuple[int, int] | None], where: str) -> None:
-    """Show the twin one grey window in each session; ContractError if what it predicts is not finite.
+    """Show the twin one grey window, and the adapter of each session one; ContractError if something is not finite.
 
     ``sizes`` are those of the stimuli; where one is unknown, that after the session's adapter.
     """
     frames, channels = len(twin.config.lags), twin.config.initial_input_channels
     modulator = twin.config.modulator
     behavior = torch.zeros(1, modulator.params.width) if modulator.type != "none" else None
-    for index, (name, units) in enumerate(zip(twin.names, twin.units, strict=True)):
-        height, width = sizes[index] or (twin.grid, twin.grid)
-        history = torch.zeros(1, len(twin.config.spike_lags), units) if twin.config.spike_lags else None
-        stim = torch.zeros(1, channels, frames, height, width) if twin.reads_stimulus else None
-        with torch.no_grad():
-            rates = twin.forward_windows(index, stim, behavior, history)
-        if not torch.isfinite(rates).all():
-            raise ContractError(
-                f"{where}: rates of session {name} are not finite for a grey window",
-                hint="its weights are damaged; take an earlier checkpoint",
-            )
+    history = torch.zeros(1, len(twin.config.spike_lags), twin.units[0]) if twin.config.spike_lags else None
+    stims = [torch.zeros(1, channels, frames, *(size or twin.grids[i])) for i, size in enumerate(sizes)]
+    with torch.no_grad():
+        found = [twin.forward_windows(0, stims[0] if twin.reads_stimulus else None, behavior, history)]
+        if twin.reads_stimulus:
+            found += [adapter(stim) for adapter, stim in zip(twin.adapters, stims, strict=True)]
+    if not all(bool(torch.isfinite(values).all()) for values in found):
+        raise ContractError(
+            f"{where}: what it predicts for a grey window is not finite",
+            hint="its weights are damaged; take an earlier checkpoint",
+        )

@@ -1,0 +1,62 @@
+"""``vctrain modulator-only``: train a twin that predicts from behaviour alone."""
+
+from __future__ import annotations
+
+from vctrain import console
+from vctrain.commands import options
+from vctrain.commands.train import run
+from vctrain.config.resolve import resolve
+from vctrain.errors import UsageError
+
+MODEL = "modulator_only_convgru"
+"""The model where --set names none."""
+
+
+def modulator_only(
+    preset: options.Preset = None,
+    data: options.Data = None,
+    data_root: options.DataRoot = None,
+    types: options.Types = None,
+    config: options.ConfigFile = None,
+    set_: options.Set = None,
+    run_dir: options.RunDir = None,
+    devices: options.Devices = None,
+    nodes: options.Nodes = None,
+    accelerator: options.OnAccelerator = None,
+    seed: options.Seed = None,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Train a twin that reads no stimulus: what behaviour alone predicts, the baseline of every other twin.
+
+    As `train`, with the model modulator_only_convgru unless --set model=NAME chooses another that reads no stimulus.
+    Sessions without behaviour are refused by name.
+
+    \b
+    Examples:
+      vctrain modulator-only --preset gaborium
+      vctrain modulator-only --preset backimage --data sessions.yaml --set model=modulator_only_concat_convgru
+    """
+    console.configure(json=json, quiet=quiet, debug=debug)
+    flags = {
+        "seed": seed,
+        "data.path": data,
+        "data.root": data_root,
+        "data.types": options.split_list(types),
+        "trainer.devices": devices,
+        "trainer.nodes": nodes,
+        "trainer.accelerator": None if accelerator is None else accelerator.value,
+    }
+    named = any(text.partition("=")[0].strip() in ("model", "model.base") for text in set_ or [])
+    sets = [*(set_ or []), *([] if named else [f"model={MODEL}"])]
+    if preset is not None and not any(text.startswith("regularization") for text in sets):
+        # Those of presets are for readouts with a place in the stimulus.
+        sets.append("regularization=[]")
+    chosen = resolve(preset, config or [], sets, flags).settings.model
+    if chosen.stimulus:
+        raise UsageError(
+            "modulator-only: the model reads the stimulus", hint=f"choose one with stimulus: false, such as {MODEL}"
+        )
+    run("modulator-only", preset, config or [], sets, flags, run_dir, dry_run)

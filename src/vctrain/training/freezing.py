@@ -1,0 +1,78 @@
+"""Which parts of a twin stay exactly as they are?
+
+Frozen parameters take no gradient, are absent from the optimizer and cost no activations (autograd keeps none for a
+stage whose input needs no gradient); modules all of whose parameters are frozen stay in evaluation mode.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import nn
+
+from vctrain.config.schema import StartConfig
+from vctrain.errors import NumericsError, UsageError
+from vctrain.models.build import AnyTwin
+from vctrain.training.loading import OWNED, VISION, Loaded, part_of
+from vctrain.training.regularizers import near_names
+
+
+def freeze(twin: AnyTwin, start: StartConfig, loaded: Loaded) -> tuple[str, ...]:
+    """Freeze what ``start`` asks for; returns the names of the frozen tensors, buffers included.
+
+    Raises UsageError for a pattern that matches nothing, or if nothing is left to learn.
+    """
+    names = [name for name, _ in twin.named_parameters()]
+    chosen: set[str] = set()
+    if start.freeze_vision:
+        chosen |= {name for name in names if part_of(name) in VISION and name in loaded.loaded}
+    for pattern in start.freeze:
+        pieces = pattern.split("/")
+        hits = {
+            name
+            for name in names
+            if (part_of(name) not in OWNED if pattern == "core" else all(piece in name for piece in pieces))
+        }
+        if not hits:
+            raise UsageError(f"--freeze {pattern}: no parameter matches it", hint=near_names(pattern, names))
+        chosen |= hits
+    for name, parameter in twin.named_parameters():
+        if name in chosen:
+            parameter.requires_grad_(False)
+    if chosen and not any(parameter.requires_grad for parameter in twin.parameters()):
+        raise UsageError("everything is frozen: nothing is left to learn", hint="freeze less, or use vctrain eval-bps")
+    still = [module for module in twin.modules() if _is_frozen(module, chosen)]
+    for module in still:
+        module.eval()
+    buffers = {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in twin.named_modules()
+        if module in still
+        for name, _ in module.named_buffers(recurse=False)
+    }
+    return tuple(name for name in twin.state_dict() if name in chosen or name in buffers)
+
+
+def _is_frozen(module: nn.Module, chosen: Collection[str]) -> bool:
+    parameters = list(module.parameters())
+    return bool(chosen) and bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
+
+
+def digest(twin: AnyTwin, names: Sequence[str]) -> str:
+    """A digest of the bytes of the tensors ``names``."""
+    state, found = twin.state_dict(), hashlib.sha256()
+    for name in names:
+        value = state[name].detach().cpu().contiguous()
+        found.update(f"{name} {tuple(value.shape)}".encode())
+        found.update(value.flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def check_unchanged(twin: AnyTwin, names: Sequence[str], before: str) -> None:
+    """Raises NumericsError unless the tensors ``names`` still have the digest ``before``."""
+    if digest(twin, names) != before:
+        raise NumericsError(
+            f"of {len(names)} frozen tensors some changed during training", hint="this is a bug in vctrain; report it"
+        )
