@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from data.made_recordings import covariates, write, write_config
 
 from vctrain import cli, console
@@ -82,20 +83,23 @@ def test_the_tables(lab, tiny_run, capsys):
     assert end_of(paths["dset"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{ADA} gaborium"
-    assert lines[1].split() == ["covariate", "type", "shape", "least", "greatest", "not", "finite"]
+    assert lines[1].split() == ["covariate", "type", "shape", "min", "max", "not", "finite"]
     assert lines[2].split() == ["stim", "uint8", "1500x4x5", "0", "255", "0"]
     assert "frames       1,500, 15.0 s at 100 Hz" in lines
     assert "trials       10 of 1.5 s (median; 1.5 to 1.5)" in lines
     assert end_of(paths["session"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:7] for line in lines[1:3]] == [
-        [ADA, kind, "1,500", "15.0", "s", "100", "4x5"] for kind in ("backimage", "gaborium")
+    assert lines[0] == "2 recordings, 4x5 pixels, 100 Hz"
+    assert [line.split()[:5] for line in lines[2:4]] == [
+        [ADA, kind, "15.0", "s", "3"] for kind in ("backimage", "gaborium")
     ]
     assert end_of(paths["config"], "--context", "20") == 0
     lines = capsys.readouterr().out.splitlines()
-    title = lines.index("frames of the twin with a context of 20; dropped: context")
+    title = lines.index("frames scored with a context of 20; dropped: context")
     # of every trial of 150 frames the first 20 only warm up
-    assert lines[title + 2].split() == [ADA, "3", "100", "3,000", "2,080", "520", "400", "14"]
+    assert lines[title + 2].split() == [ADA, "3", "100", "2,080", "520", "400", "14"]
+    assert "behavior     eyepos (diff, maxnorm, symlog, temporal_basis, splitrelu) + eyepos" in lines
+    assert "split        0.8 of trials, seed 1002" in lines
     assert end_of(paths["run"]) == 0
     out = capsys.readouterr().out
     assert "done; step 18 of 18; 3 validations; best val_bps_overall" in out
@@ -211,3 +215,41 @@ def test_matplotlib_only_for_a_sheet_and_torch_not_for_mistakes(lab):
 
     assert imported(lab / ADA / "gaborium.dset") == "['torch']"
     assert imported(lab / "nothing").endswith("[]")
+
+
+def test_what_sessions_share_is_said_once(lab, capsys):
+    """Sizes and rates that all have, settings, notes, and what to do about like problems."""
+    for kind in ("gaborium", "backimage"):
+        content = torch.load(lab / ADA / f"{kind}.dset", weights_only=True)["covariates"]
+        content["robs"] = content["robs"].flip(0)
+        content.pop("dpi_valid")
+        write(lab / "Bob_1" / f"{kind}.dset", content)
+    split = {"train_val_split": [0.5, 0.25, 0.25]}
+    write_config(lab, "Bob_1", ["gaborium"], (0, 1, 2), **split)
+    assert end_of(lab) == 0
+    out, err = capsys.readouterr()
+    assert "3 recordings, 4x5 pixels, 100 Hz" in out
+    assert out.count("sampling     as stored") == out.count("  hint: leave them out of cids") == 1
+    assert f"split        0.8 of trials, seed 1002  ({ADA})" in out
+    assert "split        0.5, 0.25, 0.25 of trials, seed 1002  (Bob_1)" in out
+    assert "Bob_1 gaborium: no dpi_valid: every frame counts as valid" in err
+    write_config(lab, "Bob_1", ["gaborium", "backimage"], (0, 1, 2), **split)
+    assert end_of(lab) == 0
+    assert "Bob_1 gaborium, Bob_1 backimage: no dpi_valid: every frame counts as valid" in capsys.readouterr().err
+
+
+def test_what_a_filter_leaves(lab, capsys):
+    path = lab / ADA / "gaborium.dset"
+    content = torch.load(path, weights_only=True)["covariates"]
+    percent = torch.zeros(1500, 3)
+    percent[:300, 0], percent[:, 2] = 60.0, float("nan")
+    write(path, content | {"missing_pct": percent})
+    filters = {"dfs": {"ops": [{"missing_pct": {"threshold": 45}}]}}
+    write_config(lab, ADA, ["gaborium"], (0, 1, 2), datafilters=filters)
+    assert end_of(lab, "--context", "0") == 0
+    out, err = capsys.readouterr()
+    assert "frames scored with a context of 0; of units, by missing_pct: missing" in out
+    # a fifth of one of three units, and all of another
+    assert "40.0 %" in out
+    assert "filters      missing_pct below 45" in out
+    assert "missing_pct leaves no frame of 1 unit (cid 2)" in err

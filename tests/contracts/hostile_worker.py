@@ -1,6 +1,7 @@
 """Runs ``vctrain migrate-ckpt`` on hostile files in one process of bounded memory, and says how each call ended.
 
-Arguments: folder with the sources, folder to work in, and the numbers of the files (first:stop:step). One JSON line a file.
+Arguments: folder with the sources, folder to work in, and the numbers of the files (first:stop:step). One JSON line a
+file.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import functools
 import importlib
 import io
@@ -238,7 +239,8 @@ def long_programs(source: Source, rng: random.Random, mark: Path) -> bytes:
         b"\x80\x02](" + b"N" * 50_000 + b"eq\x000](" + b"cbuiltins\nset\nh\x00\x85R" * 1000 + b"e.",
         b"\x80\x02cbuiltins\nbytearray\n\x8a\x06" + (1 << 40).to_bytes(6, "little") + b"\x85R.",
         b"\x80\x02cbuiltins\nrange\n\x8a\x06" + (1 << 40).to_bytes(6, "little") + b"\x85R.",
-        b"\x80\x02}(" + b"".join(b"\x8a\x0b" + (k * ((1 << 61) - 1)).to_bytes(11, "little") + b"N" for k in range(n // 10))
+        b"\x80\x02}("
+        + b"".join(b"\x8a\x0b" + (k * ((1 << 61) - 1)).to_bytes(11, "little") + b"N" for k in range(n // 10))
         + b"u.",
         b"0" * n + b".",
         b"1" * 50 + b".",
@@ -261,11 +263,9 @@ def _int(value: int) -> bytes:
 
 def tensor_program(size: list[int], stride: list[int], offset: int, numel: int, kind: bytes, key: bytes) -> bytes:
     """A tensor of any shape over any storage."""
-    return (
-        _REBUILD
-        + b"((U\x07storagectorch\n" + kind + b"\nU" + bytes([len(key)]) + key + b"U\x03cpu" + _int(numel) + b"tQ" + _int(offset)
-        + b"(" + b"".join(map(_int, size)) + b"t(" + b"".join(map(_int, stride)) + b"t\x89ccollections\nOrderedDict\n)RtR"
-    )  # fmt: skip
+    identity = b"((U\x07storagectorch\n" + kind + b"\nU" + bytes([len(key)]) + key + b"U\x03cpu" + _int(numel) + b"tQ"
+    shape = b"(" + b"".join(map(_int, size)) + b"t(" + b"".join(map(_int, stride)) + b"t"
+    return _REBUILD + identity + _int(offset) + shape + b"\x89ccollections\nOrderedDict\n)RtR"
 
 
 def tensors(source: Source, rng: random.Random, mark: Path) -> bytes:
@@ -327,8 +327,6 @@ def zips(source: Source, rng: random.Random, mark: Path) -> bytes:
 
 def descriptions(source: Source, rng: random.Random, mark: Path) -> bytes:
     """A model description that asks for layers of absurd size, or for nonsense."""
-    import copy
-
     content = {**source.content, "hyper_parameters": copy.deepcopy(source.content["hyper_parameters"])}
     hyper = content["hyper_parameters"]
     model = hyper.get("model_config_dict") or hyper.get("model_config")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def test_alpha_rises_from_its_start_to_one_and_then_there_is_none() -> None:
     curriculum = Curriculum(start=0.2, warmup_steps=1000)
     rises = [alpha(step, curriculum) for step in range(1000)]
     assert rises[0] == 0.2
-    assert all(b is not None and a is not None and b > a for a, b in zip(rises, rises[1:], strict=False))
+    assert all(a is not None and b is not None and b > a for a, b in itertools.pairwise(rises))
     assert rises[-1] == pytest.approx(1, abs=1e-3)
     assert alpha(1000, curriculum) is None
     assert alpha(10**9, curriculum) is None

@@ -9,7 +9,7 @@ import typer
 
 from vctrain import console
 from vctrain.commands import options
-from vctrain.commands.inspected import duration
+from vctrain.commands.render import duration
 from vctrain.config.nwb import NwbImport
 from vctrain.config.problems import check
 from vctrain.errors import UsageError

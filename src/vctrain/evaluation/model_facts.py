@@ -21,9 +21,10 @@ from vctrain.runs.checkpoints import Checkpoint, shape_of
 SHARE = 0.99
 """The receptive field is the box that holds this much of the squared gradient."""
 _PARTS = ("frontend", "convnet", "modulator", "recurrent")
-_LONGER = 9
-"""Scored frames of the longer of two clips; the difference of their costs is that of frames alone."""
-_DRAWS = 4
+_SHORT, _LONG = 2, 6
+"""Scored frames of two clips; the difference of their costs is that of frames alone."""
+_DRAWS, _CHEAP = 4, 10**10
+"""Draws of noise for the receptive field of a twin whose clip costs less than so many operations; else one."""
 
 
 def model_facts(checkpoint: Checkpoint, twin: AnyTwin) -> dict[str, Any]:
@@ -37,22 +38,25 @@ def model_facts(checkpoint: Checkpoint, twin: AnyTwin) -> dict[str, Any]:
     products count, a multiplication with its addition as two.
     """
     shape = shape_of(checkpoint.sessions[0], checkpoint.model)
-    single = _flops(twin, shape, 1)
-    longer = _flops(twin, shape, _LONGER)
-    per_frame = {part: (longer[part] - count) // (_LONGER - 1) for part, count in single.items()}
-    seen = _features(twin, shape)
+    seen: dict[str, Tensor] = {}
+    with _watched(list(_parts(twin)), seen, inputs=False):
+        try_clip(checkpoint, twin)
+    short, long = _flops(twin, shape, _SHORT), _flops(twin, shape, _LONG)
+    per_frame = {part: (long[part] - count) // (_LONG - _SHORT) for part, count in short.items()}
+    start = max(short[""] - _SHORT * per_frame[""], 0)
     return {
         "components": [
             _component(checkpoint.model, twin, part, module, seen, per_frame) for part, module in _parts(twin)
         ],
-        "receptive_field": _receptive_field(twin, shape),
-        "flops": {"frame": per_frame[""], "start": max(single[""] - per_frame[""], 0)},
+        "receptive_field": _receptive_field(twin, shape, _DRAWS if short[""] < _CHEAP else 1),
+        "flops": {"frame": per_frame[""], "start": start},
     }
 
 
 def try_clip(checkpoint: Checkpoint, twin: AnyTwin) -> None:
     """One pass over a clip of one scored frame; raises what the twin raises."""
-    _features(twin, shape_of(checkpoint.sessions[0], checkpoint.model))
+    with torch.no_grad():
+        twin([_clip(twin, shape_of(checkpoint.sessions[0], checkpoint.model), 1).part])
 
 
 def _parts(twin: AnyTwin) -> Iterator[tuple[str, nn.Module]]:
@@ -69,10 +73,10 @@ def _component(
     twin: AnyTwin,
     part: str,
     module: nn.Module,
-    seen: Mapping[str, tuple[int, ...]],
+    seen: Mapping[str, Tensor],
     flops: Mapping[str, int],
 ) -> dict[str, Any]:
-    shape = seen.get(part)
+    shape = tuple(seen[part].shape) if part in seen else None
     channels: int | None = None
     size: list[int] | None = None
     if part == "readout":
@@ -152,20 +156,12 @@ def _watched(modules: Sequence[tuple[str, nn.Module]], kept: dict[str, Tensor], 
             handle.remove()
 
 
-def _features(twin: AnyTwin, shape: StoredShape) -> dict[str, tuple[int, ...]]:
-    """The shape that each part puts out for a clip of one scored frame."""
-    kept: dict[str, Tensor] = {}
-    with torch.no_grad(), _watched(list(_parts(twin)), kept, inputs=False):
-        twin([_clip(twin, shape, 1).part])
-    return {name: tuple(value.shape) for name, value in kept.items()}
-
-
-def _receptive_field(twin: AnyTwin, shape: StoredShape) -> dict[str, Any] | None:
+def _receptive_field(twin: AnyTwin, shape: StoredShape, draws: int) -> dict[str, Any] | None:
     """Measured: the gradient of the features in the middle of the map, over draws of noise and of channel weights."""
     if not twin.reads_stimulus:
         return None
     squared = torch.zeros(twin.context + 1, shape.height, shape.width)
-    for seed in range(_DRAWS):
+    for seed in range(draws):
         clip = _clip(twin, shape, 1, seed)
         assert clip.stim is not None
         clip.stim.requires_grad_()

@@ -14,11 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
 from vctrain.data.inspection.covariates import rows_of
 from vctrain.data.inspection.recording import Inspected
 from vctrain.data.inspection.units import BLOCKS
+from vctrain.data.intervals import runs_of_equal
 from vctrain.data.splits import SPLITS, split_trials
 
 COLOURS = {"train": "#3b6fb6", "val": "#e08a1e", "test": "#3a9a5b", "outside": "#b9b9b9"}
@@ -103,13 +103,12 @@ def _splits(recording: Inspected, fractions: Sequence[float], seed: int) -> list
     """(start, stop, split) of every run of a trial, "outside" for those that are in none."""
     if recording.trials is None:
         return []
-    distinct = np.unique(recording.trials.number[recording.trials.number >= 0])
     # negative numbers take part in the permutation, as they do when sessions are opened
-    everything = np.unique(recording.trials.number)
-    of = dict(zip(everything.tolist(), split_trials(everything, fractions, seed).tolist(), strict=True))
-    inside = set(distinct.tolist())
-    rows = zip(recording.trials.runs.tolist(), recording.trials.number.tolist(), strict=True)
-    return [(run[0], run[1], SPLITS[of[number]] if number in inside else "outside") for run, number in rows]
+    number = recording.trials.number
+    distinct, index = np.unique(number, return_inverse=True)
+    split = np.where(number < 0, len(SPLITS), split_trials(distinct, fractions, seed)[index])
+    names = (*SPLITS, "outside")
+    return [(*run, names[of]) for run, of in zip(recording.trials.runs.tolist(), split.tolist(), strict=True)]
 
 
 def _window(recording: Inspected) -> tuple[int, int]:
@@ -186,7 +185,8 @@ def _gaze(axes: Axes, recording: Inspected, window: tuple[int, int]) -> None:
     covariates = recording.dset.covariates
     valid = covariates.get("dpi_valid")
     if recording.facts["eye"] is not None and valid is not None and len(valid) >= stop:
-        for first, last in _runs(~(rows_of(valid, start, stop) > 0)):
+        runs, tracked = runs_of_equal(lambda a, b: rows_of(valid, start + a, start + b) > 0, stop - start)
+        for first, last in runs[~tracked.astype(bool)].tolist():
             axes.axvspan((start + first) / rate, (start + last) / rate, color=LOST, lw=0)
     gaze = rows_of(covariates["eyepos"], start, stop).astype(np.float64)
     at = (np.arange(start, start + len(gaze)) + 0.5) / rate
@@ -196,12 +196,6 @@ def _gaze(axes: Axes, recording: Inspected, window: tuple[int, int]) -> None:
     axes.set_ylabel("degrees", fontsize=8)
     _title(axes, "Gaze; red: tracking lost")
     axes.legend(loc="upper right", fontsize=_SMALL, ncols=2, frameon=False, bbox_to_anchor=(1.0, 1.3), handlelength=1)
-
-
-def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """[start, stop) of every stretch of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
 def _split_bar(

@@ -38,10 +38,10 @@ def draw(facts: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> Figure:
     """The sheet; `rows` are those of metrics.csv."""
     figure = Figure(figsize=(11.7, 8.3))
     name = Path(facts["run"]).absolute().name
-    figure.suptitle(name, x=0.065, y=0.975, ha="left", fontsize=14, weight="bold")
-    figure.text(0.065, 0.932, _summary(facts), fontsize=9, color="#444444")
+    figure.suptitle(name, x=0.075, y=0.975, ha="left", fontsize=14, weight="bold")
+    figure.text(0.075, 0.932, _summary(facts), fontsize=9, color="#444444")
     grid = figure.add_gridspec(
-        2, 2, left=0.065, right=0.975, top=0.89, bottom=0.08, hspace=0.32, wspace=0.18, height_ratios=[1, 1]
+        2, 2, left=0.075, right=0.975, top=0.89, bottom=0.08, hspace=0.32, wspace=0.18, height_ratios=[1, 1]
     )
     steps = _column(rows, "step")
     score = figure.add_subplot(grid[0, 0])
@@ -52,6 +52,7 @@ def draw(facts: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> Figure:
     rate = figure.add_subplot(grid[1, 1], sharex=score)
     _title(rate, "Learning rate of what sessions own")
     _curve(rate, steps, _column(rows, "lr"), _GREY)
+    rate.yaxis.set_major_formatter("{x:.2g}")
     for axes in (score, loss, rate):
         axes.set_xlabel("step", fontsize=8, labelpad=2)
         axes.margins(x=0.02)

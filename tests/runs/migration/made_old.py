@@ -131,7 +131,11 @@ def write_batch(path: Path, twin: LegacyTwin, *, history: int = 0) -> Path:
         behavior = torch.randn(4, width, generator=generator)
         spikes = torch.rand(4, history, units, generator=generator) if history else None
         rates = twin.forward_windows(index, stim, behavior, spikes).detach()
-        arrays |= {f"stim_{index}": stim.numpy(), f"behavior_{index}": behavior.numpy(), f"rates_{index}": rates.numpy()}
+        arrays |= {
+            f"stim_{index}": stim.numpy(),
+            f"behavior_{index}": behavior.numpy(),
+            f"rates_{index}": rates.numpy(),
+        }
         if spikes is not None:
             arrays[f"history_{index}"] = spikes.numpy()
     np.savez(path, **arrays)

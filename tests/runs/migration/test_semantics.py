@@ -59,7 +59,9 @@ def test_asked_semantics_that_predict_otherwise_are_refused(migrate: Any, tmp_pa
 
 
 @pytest.mark.parametrize("semantics", ["old", "head"])
-def test_without_a_trace_it_is_refused_until_rates_or_the_user_say(migrate: Any, tmp_path: Path, semantics: Any) -> None:
+def test_without_a_trace_it_is_refused_until_rates_or_the_user_say(
+    migrate: Any, tmp_path: Path, semantics: Any
+) -> None:
     made = active(tmp_path, DENSE, semantics)
     status, result = migrate(*made.arguments, "-o", tmp_path / "a.pt")
     assert status == 3

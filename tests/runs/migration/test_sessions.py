@@ -65,7 +65,8 @@ def test_children_overlay_their_parent(migrate: Any, made: Made, tmp_path: Path)
 
 
 def test_an_old_training_config_lists_paths(migrate: Any, made: Made, tmp_path: Path) -> None:
-    listed = [f"old/datasets/{list(UNITS)[0]}.yaml", {"path": f"old/datasets/{list(UNITS)[1]}.yaml", "weight": 2.0}]
+    first, second = UNITS
+    listed = [f"old/datasets/{first}.yaml", {"path": f"old/datasets/{second}.yaml", "weight": 2.0}]
     config = tmp_path / "training.yaml"
     config.write_text(yaml.safe_dump({"training_type": "v1multi", "model_config": "m.yaml", "datasets": listed}))
     code, result = migrate(made.checkpoint, "--model-config", made.model_yaml, "--dataset-configs", config)

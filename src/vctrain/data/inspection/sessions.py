@@ -177,6 +177,9 @@ def _as_configured(judged: InspectedSession, spec: SessionSpec, context: int) ->
     findings.notes += [note for note in session.notes if note not in _said_before(judged)]
     if spec.transforms.stim:
         findings.note("operations on the movie are not computed here")
+    gone = (opened["missing_pct"] or {}).get("units_dropped")
+    if gone:
+        findings.note(f"missing_pct leaves no frame of {counted(len(gone), 'unit')} (cid {listed(gone)})")
     for split, silent in opened["units_without_spikes"].items():
         fresh = [cid for cid in silent if cid not in judged.facts["silent"]]
         if fresh:
