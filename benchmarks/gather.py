@@ -5,7 +5,8 @@ python -m benchmarks.gather [--size 60] [--units 100] [--repeats 15]
 Clips: 8 clips of 64 scored frames, against the 512 windows of 25 frames that a system of one window a frame collates.
 Windows: 256 windows of 25 frames at random places, against the same windows, sample by sample. Both sides give the
 movie as uint8, counts, mask and behaviour (two columns of position). A sample takes its frames by the list of lags, as
-the earlier system did; ``contiguous`` says what is left where it takes them as one contiguous slice instead.
+the earlier system did; ``contiguous`` says what is left where it takes them as one contiguous slice instead. Freed memory
+is kept by the process, as in training.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from torch.utils.data import default_collate
 from vctrain.config.datasets import load_dataset_configs
 from vctrain.data.dset import open_dset
 from vctrain.data.opening import open_sessions
+from vctrain.training.allocator import keep_freed_memory
 
 LAGS, CLIPS, CLIP_FRAMES, WINDOWS = 25, 8, 64, 256
 
@@ -54,6 +56,7 @@ def main() -> None:
     for name, value in (("size", 60), ("units", 100), ("repeats", 15)):
         parser.add_argument(f"--{name}", type=int, default=value)
     options = parser.parse_args()
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         path = _recording(Path(folder), options.size, options.units)
         (session,) = open_sessions(load_dataset_configs(folder), LAGS - 1)

@@ -163,8 +163,13 @@ def emit_json(obj: Mapping[str, Any]) -> None:
 
 
 def one_line(text: str) -> str:
-    """``text`` with its line breaks folded into spaces."""
-    return " ".join(text.split())
+    """``text`` with its line breaks folded into spaces, and marks that a terminal would obey spelt out.
+
+    >>> one_line("unknown key \\x1b[2J\\nin lab.yaml")
+    'unknown key \\\\x1b[2J in lab.yaml'
+    """
+    folded = " ".join(text.split())
+    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in folded)
 
 
 def stop_progress() -> None:

@@ -57,7 +57,9 @@ def core(monkeypatch, tmp_path):
         calls.trained = types.SimpleNamespace(settings=settings, run_dir=run_dir, provenance=provenance, argv=argv)
         return RESULT
 
-    fit.train, fit.describe = train, lambda settings: DESCRIBED
+    fit.train = train
+    plan = types.ModuleType("vctrain.training.plan")
+    plan.describe = lambda settings: DESCRIBED
     engine = types.ModuleType("vctrain.training.engine")
 
     def resolve_accelerator(name):
@@ -67,8 +69,8 @@ def core(monkeypatch, tmp_path):
 
     engine.resolve_accelerator, engine.check_devices = resolve_accelerator, lambda *arguments: None
     training = types.ModuleType("vctrain.training")
-    training.fit, training.engine = fit, engine
-    for module in (training, fit, engine):
+    training.fit, training.plan, training.engine = fit, plan, engine
+    for module in (training, fit, plan, engine):
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
     from vctrain.data.simulation import cache

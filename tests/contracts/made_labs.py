@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import pytest
 import torch
 import yaml
 from data.made_recordings import EYE_VELOCITY, covariates, write
+from made_sessions import MODEL
 
-from vctrain import cli
+from vctrain import cli, console
 
 NAME = "Ada_2024-05-06"
 CONFIG: dict[str, Any] = {
@@ -69,6 +72,22 @@ class Lab:
             write(self.dset(kind), made, self.metadata)
         self.path.write_text(yaml.safe_dump(self.config, sort_keys=False))
         return self.path
+
+
+def lab_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    """A lab in a folder of its own, beside the settings of a small twin, and an empty folder to work in."""
+    (folder / "lab").mkdir()
+    settings = {"data": {"batch_clips": 4, "clip_frames": 4}, "model": MODEL}
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(settings))
+    (folder / "work").mkdir()
+    monkeypatch.chdir(folder / "work")
+    monkeypatch.setenv("VCTRAIN_CACHE", str(folder / "cache"))
+    monkeypatch.setenv(console.SETTINGS, "")
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS", "VCTRAIN_DATA_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    yield Lab(folder / "lab")
+    console.configure()
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:

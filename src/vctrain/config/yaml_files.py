@@ -88,10 +88,6 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"valid: {', '.join(names)}"
 
 
-def _printable(text: str) -> str:
-    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
-
-
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
@@ -99,7 +95,7 @@ def _shown(value: object) -> str:
 
 def _usage_error(model: type[BaseModel], problem: Mapping[str, Any], where: str) -> UsageError:
     location = [str(part) for part in problem["loc"] if part != "function-before"]
-    path = _printable(".".join(part if len(part) <= _LONGEST_SHOWN else _shown(part) for part in location))
+    path = ".".join(part if len(part) <= _LONGEST_SHOWN else _shown(part) for part in location)
     context = problem.get("ctx", {})
     if problem["type"] == "extra_forbidden":
         return UsageError(f"unknown key {path} in {where}", hint=nearest(location[-1], _keys_at(model, location[:-1])))
@@ -109,7 +105,7 @@ def _usage_error(model: type[BaseModel], problem: Mapping[str, Any], where: str)
         return UsageError(f"unknown operation {_shown(tag)} at {path} in {where}", hint=nearest(tag, valid))
     if problem["type"] == "missing":
         return UsageError(f"{path} is missing in {where}", hint=f"add {path}: to the file")
-    message = _printable(problem["msg"].removeprefix("Value error, "))
+    message = problem["msg"].removeprefix("Value error, ")
     return UsageError(f"{path} in {where}: {message} (got {_shown(problem['input'])})", hint=f"correct {path}")
 
 

@@ -25,18 +25,20 @@ def overlap_of(one: Recording, other: Recording) -> str | None:
     times, theirs = _clock(one), _clock(other)
     if times is None or theirs is None:
         return None
-    inside = np.flatnonzero((times >= theirs[0]) & (times <= theirs[-1]))
-    if not len(inside):
+    if times[0] > theirs[-1] or theirs[0] > times[-1]:
         return None
-    frames = inside[np.unique(np.linspace(0, len(inside) - 1, _FRAMES).astype(np.int64))]
-    place = np.clip(np.searchsorted(theirs, times[frames]), 1, len(theirs) - 1)
-    place -= times[frames] - theirs[place - 1] < theirs[place] - times[frames]
+    place = np.clip(np.searchsorted(theirs, times), 1, len(theirs) - 1)
+    place -= times - theirs[place - 1] < theirs[place] - times
+    both = np.flatnonzero(np.abs(times - theirs[place]) < np.median(np.diff(times)) / 2)
+    if not len(both):
+        return None
+    frames = both[np.unique(np.linspace(0, len(both) - 1, _FRAMES).astype(np.int64))]
     ours = one.robs[frames]
     with_spikes = (ours > 0).any(axis=1)
-    same = with_spikes & (ours == other.robs[place]).all(axis=1)
+    same = with_spikes & (ours == other.robs[place[frames]]).all(axis=1)
     if with_spikes.sum() < _LEAST_WITH_SPIKES or same.sum() < 0.9 * with_spikes.sum():
         return None
-    return f"holds frames of {other.kind} too, from {times[inside[0]]:.6g} s to {times[inside[-1]]:.6g} s"
+    return f"holds frames of {other.kind} too, from {times[both[0]]:.6g} s to {times[both[-1]]:.6g} s"
 
 
 def _clock(recording: Recording) -> NDArray[np.float64] | None:

@@ -145,9 +145,11 @@ class Recording:
             good &= self._covariates["dpi_valid"][start * k : stop * k] > 0
         for name in signals:
             rows = self._covariates[name][start * k : stop * k]
+            # NaN is neither greater nor smaller; in a single pass each for the usual case
+            if not rows.size or (float(rows.min()) > -LARGEST and float(rows.max()) < LARGEST):
+                continue
             for column in rows.reshape(len(rows), -1).T:
                 with np.errstate(over="ignore"):
-                    # NaN is not smaller either
                     good &= np.abs(column.astype(np.float32, copy=False)) < LARGEST
         # frame by frame of the bin: reductions over an axis of two or three are slow
         whole = good[0::k]

@@ -153,7 +153,8 @@ class ClipSampler:
                     f"step {step}: none of {proposed:,} clips drawn scores a frame of any contrast",
                     hint="check dpi_valid, or leave out data.curriculum",
                 )
-            m = max(4, 2 * (n - found), proposed)
+            # Most proposals are good unless a curriculum weighs them; more of them wherever few are.
+            m = max((n - found) * (1 if self.weights is None else 2), proposed)
             session, start = propose(m)
             proposed += m
             good = self._accept(session, start, step, generator)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 import vctrain
@@ -17,8 +18,9 @@ from vctrain.config.legacy import LegacyModelConfig, read_model_config
 from vctrain.config.legacy_parts import LegacyAdapter
 from vctrain.config.model import ModelConfig
 from vctrain.config.schema import Settings
+from vctrain.config.stored import check_stored
 from vctrain.data.torchfile.reading import read_torch_file
-from vctrain.errors import ContractError, VctrainError
+from vctrain.errors import ContractError, UsageError, VctrainError
 from vctrain.models.build import AnyTwin, build_twin
 from vctrain.models.shapes import StoredShape
 from vctrain.runs.bounds import Bounded
@@ -74,9 +76,13 @@ class Checkpoint:
 
     def build(self) -> AnyTwin:
         """The twin with its weights; every stored tensor is used and none is missing, else `ContractError`."""
-        with Bounded(self.weights.values(), str(self.path)):
-            twin = build_twin(self.model, [shape_of(session, self.model) for session in self.sessions])
-        load_exactly(twin, self.weights, str(self.path), self.content.get("versions", {}).get("vctrain", "unknown"))
+        try:
+            with Bounded(self.weights.values(), str(self.path)):
+                twin = build_twin(self.model, [shape_of(session, self.model) for session in self.sessions])
+        except UsageError as error:
+            # settings of a file are not the user's mistake
+            raise ContractError(f"{self.path}: {error.message}", hint=error.hint) from error
+        load_exactly(twin, self.weights, str(self.path), _writer(self.content))
         return twin.eval()
 
 
@@ -166,15 +172,15 @@ def read_checkpoint(target: str | Path) -> Checkpoint:
             hint="upgrade vctrain, or use the version that wrote it",
         )
     try:
+        check_stored(stored)
         weights = {name.removeprefix(_PREFIX): _tensor(name, value) for name, value in state.items()}
         model = read_model_config(stored["model"])
         settings = Settings.model_validate(_without_legacy_model(stored["settings"], model))
         sessions = tuple(dict(session) for session in stored["sessions"])
     except (AttributeError, KeyError, TypeError, ValueError, VctrainError) as error:  # pydantic's is a ValueError
-        writer = (stored.get("versions") or {}).get("vctrain", "unknown")
         raise ContractError(
-            f"{path}: its self-description cannot be used ({str(error).splitlines()[0][:160]})",
-            hint=f"it was written by vctrain {writer}; use that version, or another checkpoint of the run",
+            f"{path}: its self-description cannot be used ({_reason(error)})",
+            hint=f"it was written by vctrain {_writer(stored)}; use that version, or another checkpoint of the run",
         ) from error
     return Checkpoint(
         path,
@@ -183,8 +189,8 @@ def read_checkpoint(target: str | Path) -> Checkpoint:
         sessions,
         settings,
         stored,
-        epoch=raw.get("epoch"),
-        step=raw.get("global_step"),
+        epoch=_counter(raw.get("epoch")),
+        step=_counter(raw.get("global_step")),
         resumable="optimizer_states" in raw,
     )
 
@@ -192,6 +198,23 @@ def read_checkpoint(target: str | Path) -> Checkpoint:
 def _without_legacy_model(settings: Mapping[str, Any], model: ModelConfig | LegacyModelConfig) -> dict[str, Any]:
     """Settings describe current models; that of a migrated checkpoint stands beside them."""
     return {key: value for key, value in settings.items() if key != "model" or isinstance(model, ModelConfig)}
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:160]
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+
+
+def _writer(stored: Mapping[str, Any]) -> str:
+    versions = stored.get("versions")
+    found = versions.get("vctrain") if isinstance(versions, dict) else None
+    return found if isinstance(found, str) and found.isprintable() else "unknown"
+
+
+def _counter(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
 
 
 def _tensor(name: str, value: Any) -> Tensor:

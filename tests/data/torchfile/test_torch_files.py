@@ -204,6 +204,7 @@ def test_foreign_objects_and_names_stay_inert(tmp_path: Path, archive: bool) -> 
     assert any("datetime" in name for name in stored.foreign)
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_sparse_and_quantized_tensors_stay_inert(tmp_path: Path) -> None:
     content = {
         "sparse": torch.eye(3).to_sparse(),

@@ -148,10 +148,9 @@ def _build(
         for session in sessions
         if session.adapter is not None or session.readout is not None
     }
-    history = {session.history_lags for session in sessions}
-    more: dict[str, Any] = {"history_lags": history.pop()} if len(history) == 1 else {}
-    if described.model.get("model_type") != "v1multi_history":
-        more = {}
+    more: dict[str, Any] = {}
+    if described.model.get("model_type") == "v1multi_history":
+        more = {"history_lags": _history_lags(sessions)}
     try:
         config = read_legacy_config(
             described.model, semantics=semantics, lags=lags, source=described.source, heads=heads, **more
@@ -210,6 +209,17 @@ def _lags(
         f"{old.path} does not say how many frames its model reads (keys_lags.stim)",
         hint="give --dataset-configs with the dataset configs it was trained with",
     )
+
+
+def _history_lags(sessions: Sequence[OldSession]) -> tuple[int, ...] | None:
+    """The lags of the spikes that all sessions read; None where no config states them."""
+    stated = {session.history_lags for session in sessions if session.history_lags is not None}
+    if len(stated) > 1:
+        raise ContractError(
+            "keys_lags.history differs between sessions, and one model reads spikes of the same lags in all",
+            hint="give the dataset configs it was trained with",
+        )
+    return next(iter(stated), None)
 
 
 def _write(

@@ -1,0 +1,25 @@
+"""Intervals count and find frames as a list of all frames would, however long they are."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vctrain.data.intervals import Intervals
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 9)), max_size=30))
+def test_ranks_and_frames_are_each_others_inverse(pieces: list[tuple[int, int]]) -> None:
+    table, at = [], 0
+    for gap, length in pieces:
+        table.append((at + gap, at + gap + length))
+        at += gap + length
+    intervals = Intervals(np.asarray(table, np.int64).reshape(-1, 2))
+    frames = [frame for start, stop in table for frame in range(start, stop)]
+    assert intervals.total == len(frames)
+    np.testing.assert_array_equal(intervals.at(np.arange(len(frames))), frames)
+    every = np.arange(-2, at + 3)
+    np.testing.assert_array_equal(intervals.before(every), [sum(f < e for f in frames) for e in every.tolist()])
+    np.testing.assert_array_equal(intervals.contains(every), np.isin(every, frames))
