@@ -32,7 +32,7 @@ from vctrain.errors import ContractError, UsageError
 CONTEXT, FRAMES = 4, 8
 NAN, INF = float("nan"), float("inf")
 examples = settings(
-    max_examples=int(os.environ.get("VCTRAIN_EXAMPLES", "40")), deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=int(os.environ.get("VCTRAIN_EXAMPLES", "30")), deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -245,6 +245,7 @@ def test_groups_of_the_newest_snapshot_leave_out_what_is_frozen(migrate: Any, tm
     [
         (lambda o: o["param_groups"][0]["params"].pop(), "do not fit"),
         (lambda o: o["state"][0].update(exp_avg=torch.zeros(7)), "shape"),
+        (lambda o: o["state"][2]["exp_avg_sq"].fill_(float("inf")), "not finite"),
         (lambda o: o.update(param_groups=None), "AdamW"),
     ],
 )

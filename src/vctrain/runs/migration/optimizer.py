@@ -111,4 +111,6 @@ def _misfit(moments: Mapping[Any, Any], named: Mapping[int, str], tensors: Mappi
             value = entry.get(key)
             if not isinstance(value, Tensor) or value.shape != tensors[named[index]].shape:
                 return f"the moments of parameter {index} do not have the shape of {named[index]}"
+            if not value.isfinite().all():
+                return f"the moments of {named[index]} are not finite"
     return None
