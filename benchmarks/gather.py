@@ -5,8 +5,8 @@ python -m benchmarks.gather [--size 60] [--units 100] [--repeats 15]
 Clips: 8 clips of 64 scored frames, against the 512 windows of 25 frames that a system of one window a frame collates.
 Windows: 256 windows of 25 frames at random places, against the same windows, sample by sample. Both sides give the
 movie as uint8, counts, mask and behaviour (two columns of position). A sample takes its frames by the list of lags, as
-the earlier system did; ``contiguous`` says what is left where it takes them as one contiguous slice instead. Freed memory
-is kept by the process, as in training.
+the earlier system did; ``contiguous`` says what is left where it takes them as one contiguous slice instead. Freed
+memory is kept by the process, as in training.
 """
 
 from __future__ import annotations

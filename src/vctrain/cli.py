@@ -10,17 +10,18 @@ import errno
 import functools
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from vctrain import __version__, console
-from vctrain.errors import FaultError, UsageError, VctrainError
+from vctrain.errors import FaultError, Terminated, UsageError, VctrainError
 
 VERBS: Mapping[str, tuple[str, str]] = {
     "train": ("vctrain.commands.train:train", "Train a twin of a preset on recordings or simulated sessions."),
@@ -39,6 +40,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
 }
 """Verb: where its function or Typer app is, and what it does."""
 INTERRUPTED = 130
+TERMINATED = 143
 BROKEN_PIPE = 141
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _ENVIRONMENT = (
@@ -122,11 +124,14 @@ _root.__doc__ = _HELP
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run a command line (``sys.argv``) and exit: 0 done, the code of a `VctrainError`, 1 a bug, 130 interrupted."""
+    """Run a command line (``sys.argv``) and exit: 0 done, the code of a `VctrainError`, 1 a bug, 130 interrupted, 143
+    terminated."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     console.configure(json="--json" in options, quiet="--quiet" in options, debug="--debug" in options)
     sys.excepthook = functools.partial(_on_bug, arguments)
+    # Lightning leaves a handler that is there alone; its own would end the process with 0.
+    signal.signal(signal.SIGTERM, _on_sigterm)
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments or ["--help"], prog_name="vctrain", standalone_mode=False)
@@ -136,13 +141,13 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except _ArgumentError as error:
         _end(_as_usage_error(error, arguments), arguments)
     except (KeyboardInterrupt, typer.Abort):
-        _fail(INTERRUPTED, "interrupted", "", arguments)
+        _end_interrupted(arguments)
     except BrokenPipeError:
         _leave_closed_pipe()
     except SystemExit as leaving:
         # Lightning leaves with 1 when it was interrupted, and typer when a pipe was closed: the reason is the context.
         if isinstance(leaving.__context__, KeyboardInterrupt):
-            _fail(INTERRUPTED, "interrupted", "", arguments)
+            _end_interrupted(arguments)
         if isinstance(leaving.__context__, BrokenPipeError):
             _leave_closed_pipe()
         raise
@@ -154,8 +159,23 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         where = f"{error.filename}: " if error.filename else ""
         _end(FaultError(f"{where}{error.strerror}", hint="check free space and permissions"), arguments)
     if code == INTERRUPTED:
-        _fail(INTERRUPTED, "interrupted", "", arguments)
+        _end_interrupted(arguments)
     sys.exit(code if arguments and isinstance(code, int) else 0 if arguments else UsageError.code)
+
+
+_signals: list[int] = []
+"""Received; typer turns what they raise into an end of its own."""
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
+    _signals.append(number)
+    raise Terminated
+
+
+def _end_interrupted(arguments: Sequence[str]) -> NoReturn:
+    if signal.SIGTERM in _signals:
+        _fail(TERMINATED, "terminated", "", arguments)
+    _fail(INTERRUPTED, "interrupted", "", arguments)
 
 
 def _leave_closed_pipe() -> NoReturn:

@@ -57,6 +57,10 @@ class PreemptedError(VctrainError):
     code = 75
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was told to end (SIGTERM) before anything could be saved: exit code 143."""
+
+
 BY_CODE: dict[int, type[VctrainError]] = {
     kind.code: kind for kind in (VctrainError, UsageError, ContractError, NumericsError, FaultError, PreemptedError)
 }

@@ -164,3 +164,26 @@ def test_the_same_arguments_train_when_nothing_is_spoilt(place: Path, capfd: pyt
     assert Path(shown["checkpoint"]).is_file()
     assert end_of("eval-bps", "new", "--json") == 0
     assert json.loads(capfd.readouterr().out)["bps_overall"] == pytest.approx(shown["val_bps_overall"], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "--preset", "checkerboard"), "simulated sessions have no checkerboard"),
+        (("train", "--preset", "gaborium", "--types", "fixrsvp"), "simulated sessions have no fixrsvp"),
+        (("train", "--preset", "gaborium", "--types", ","), "--types names no type"),
+        (("train", "--preset", "gaborium", "--set", "optim.lr=.inf"), "optim.lr"),
+        (("train", "--preset", "gaborium", "--set", "optim.betas=[2, 3]"), "optim.betas"),
+        (("simulate", "out", "--minutes", "inf"), "--minutes"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_made(arguments, message, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VCTRAIN_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(SystemExit) as leaving:
+        cli.main(list(arguments))
+    console.configure()
+    said = capsys.readouterr().err.splitlines()
+    assert leaving.value.code == 2, said
+    assert message in said[-2] or message in said[-1]
+    assert list(tmp_path.iterdir()) == []

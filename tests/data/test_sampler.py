@@ -164,7 +164,7 @@ def test_starts_are_exactly_the_admissible_ones(pieces: list[tuple[int, int]], c
             StartTable(Segments(segments), context, frames)  # type: ignore[arg-type]
         return
     table = StartTable(Segments(segments), context, frames)  # type: ignore[arg-type]
-    assert table.at(np.arange(table.total)).tolist() == sorted(expected)
+    assert table.at(np.arange(table.total))[0].tolist() == sorted(expected)
 
 
 def test_stratified_clips_are_uniform_over_those_that_score_a_frame() -> None:

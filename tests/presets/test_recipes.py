@@ -52,6 +52,13 @@ def test_a_preset_trains(name: str, tiny_data: Path, tmp_path: Path) -> None:
     assert all(bool(value.isfinite().all()) for value in weights.values())
 
 
+def test_a_recipe_trains_in_its_own_precision(tiny_data: Path, tmp_path: Path) -> None:
+    """The recurrent stage too, in bfloat16."""
+    chosen = shortened("gaborium", tiny_data, **{"trainer.precision": resolve("gaborium").settings.trainer.precision})
+    assert chosen.trainer.precision == "bf16-mixed"
+    assert fit.train(chosen, run_dir=tmp_path / "run", provenance={}, argv=[])["steps"] == 2
+
+
 def test_readouts_on_a_frozen_core_need_a_core(tiny_data: Path, tiny_run, tmp_path: Path) -> None:
     """Frozen without a checkpoint, the core would be random (defect A1)."""
     with pytest.raises(UsageError, match=r"start\.freeze is set, but no checkpoint"):

@@ -49,7 +49,7 @@ def eval_bps(
             data=data,
             data_root=data_root,
             split=split.value,
-            types=options.split_list(types),
+            types=options.types_of(types),
             devices=devices or 1,
             accelerator=(accelerator or options.Accelerator.auto).value,
         )

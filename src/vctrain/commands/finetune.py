@@ -81,7 +81,7 @@ def finetune(
         "seed": seed,
         "data.path": data,
         "data.root": data_root,
-        "data.types": options.split_list(types),
+        "data.types": options.types_of(types),
         "trainer.devices": devices,
         "trainer.nodes": nodes,
         "trainer.accelerator": None if accelerator is None else accelerator.value,

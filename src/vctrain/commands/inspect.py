@@ -57,7 +57,7 @@ def inspect(
     if kind in ("checkpoint", "run"):
         result = _of_model(kind, path, plot)
     else:
-        result = _of_data(kind, path, options.split_list(types), data_root, context, plot)
+        result = _of_data(kind, path, options.types_of(types), data_root, context, plot)
     if console.json_mode():
         console.emit_json({"ok": True, "command": "inspect", "kind": kind, **result})
         return
@@ -101,8 +101,6 @@ def _refuse_what_has_no_effect(
             if option == "--plot":
                 hint = "give the run directory to draw how the training went"
             raise UsageError(f"{option} has no effect on {path}, a {kind}", hint=hint)
-    if types is not None and not options.split_list(types):
-        raise UsageError("--types names no type", hint="such as --types gaborium,backimage")
     if plot is None:
         return
     if plot.suffix.lower() not in DRAWN:

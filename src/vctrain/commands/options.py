@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from vctrain.errors import UsageError
+
 
 class Accelerator(StrEnum):
     """What to compute on."""
@@ -82,3 +84,11 @@ def split_list(text: str | None) -> list[str] | None:
     ['gaborium', 'backimage']
     """
     return None if text is None else [item.strip() for item in text.split(",") if item.strip()]
+
+
+def types_of(text: str | None) -> list[str] | None:
+    """The stimulus types of ``--types``; UsageError if it is there and names none."""
+    types = split_list(text)
+    if types == []:
+        raise UsageError("--types names no type", hint="such as --types gaborium,backimage")
+    return types

@@ -54,7 +54,7 @@ def simulate(
         "minutes": minutes,
         "size": size,
         "rate": rate,
-        "types": options.split_list(types),
+        "types": options.types_of(types),
         "seed": seed,
     }
     config = check(SimulationConfig, asked, lambda path: f"--{path.partition('.')[0]}")

@@ -54,7 +54,7 @@ def train(
         "seed": seed,
         "data.path": data,
         "data.root": data_root,
-        "data.types": options.split_list(types),
+        "data.types": options.types_of(types),
         "trainer.devices": devices,
         "trainer.nodes": nodes,
         "trainer.accelerator": None if accelerator is None else accelerator.value,
@@ -94,6 +94,7 @@ def run(
     if simulated:
         if hardware == "cpu" and QUICK in resolved.overlays:
             resolved = _announced_quick(resolved, resolved_with(QUICK))
+        _check_simulated_types(resolved)
         resolved = _with_simulated_sessions(resolved, create=not dry_run)
     if dry_run:
         described = plan.describe(resolved.settings) if resolved.settings.data.path else _description_before(resolved)
@@ -101,6 +102,16 @@ def run(
         return
     result = fit.train(resolved.settings, run_dir=planned, provenance=resolved.provenance, argv=sys.argv)
     show_result(command, result)
+
+
+def _check_simulated_types(resolved: Resolved) -> None:
+    wanted, simulated = resolved.settings.data.types or (), resolved.settings.simulation.types
+    missing = [kind for kind in wanted if kind not in simulated]
+    if missing:
+        raise UsageError(
+            f"no --data, and simulated sessions have no {', '.join(missing)}: their types are {', '.join(simulated)}",
+            hint="give --data, --types, or --set simulation.types=[...] (gaborium, backimage, fixrsvp, gratings)",
+        )
 
 
 def _announced_quick(before: Resolved, after: Resolved) -> Resolved:

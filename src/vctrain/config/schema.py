@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -50,6 +50,9 @@ class DataConfig(Config):
     """Begin with frames of high contrast; `{}` takes the defaults."""
 
 
+Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
 class OptimConfig(Config):
     """AdamW with a core and a head group, and the learning-rate schedule."""
 
@@ -58,7 +61,7 @@ class OptimConfig(Config):
     core_lr_scale: PositiveFloat = 1.0
     """Learning rate of the core as a multiple of `lr`."""
     weight_decay: NonNegativeFloat = 1e-4
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     schedule: Literal["none", "step", "plateau", "cosine", "cosine_warmup", "cosine_warmup_restart"] = "cosine"
     """What follows the warm-up; `cosine_warmup` is another name of `cosine`."""
     warmup_steps: NonNegativeInt = 100

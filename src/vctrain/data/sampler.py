@@ -117,9 +117,10 @@ class ClipSampler:
     def _of_session(self, index: int, n: int, step: int) -> Ints:
         """`n` clips of one session."""
         generator = _generator(self.seed, step, _SESSION_STREAM, index)
+        table = self._starts[index]
 
-        def propose(m: int) -> tuple[Ints, Ints]:
-            return np.full(m, index), self._starts[index].at(generator.integers(0, self._starts[index].total, size=m))
+        def propose(m: int) -> _Proposals:
+            return _Proposals(np.full(m, index), *table.at(generator.integers(0, table.total, size=m)))
 
         return self._accepted(propose, n, step, generator)[1]
 
@@ -127,20 +128,21 @@ class ClipSampler:
         """Clips of whichever sessions they fall on."""
         generator = _generator(self.seed, step, _CHOICE_STREAM, 0)
 
-        def propose(m: int) -> tuple[Ints, Ints]:
+        def propose(m: int) -> _Proposals:
             ticket = generator.integers(0, self._before[-1], size=m)
             session = np.searchsorted(self._before, ticket, side="right") - 1
-            start = np.empty(m, np.int64)
+            start, scored = np.empty(m, np.int64), np.empty(m, np.int64)
             for index in np.unique(session).tolist():
-                start[session == index] = self._starts[index].at(ticket[session == index] - self._before[index])
-            return session, start
+                mine = session == index
+                start[mine], scored[mine] = self._starts[index].at(ticket[mine] - self._before[index])
+            return _Proposals(session, start, scored)
 
         session, start = self._accepted(propose, self.batch_clips, step, generator)
         order = np.argsort(session, kind="stable")
         return session[order], start[order]
 
     def _accepted(
-        self, propose: Callable[[int], tuple[Ints, Ints]], n: int, step: int, generator: np.random.Generator
+        self, propose: Callable[[int], _Proposals], n: int, step: int, generator: np.random.Generator
     ) -> tuple[Ints, Ints]:
         """The first `n` proposals (session, start) that are accepted: all that score a frame, or, under a curriculum,
         each with the weight of a scored frame of it that is drawn uniformly."""
@@ -155,28 +157,39 @@ class ClipSampler:
                 )
             # Most proposals are good unless a curriculum weighs them; more of them wherever few are.
             m = max((n - found) * (1 if self.weights is None else 2), proposed)
-            session, start = propose(m)
+            proposals = propose(m)
             proposed += m
-            good = self._accept(session, start, step, generator)
-            sessions.append(session[good])
-            starts.append(start[good])
+            good = self._accept(proposals, step, generator)
+            sessions.append(proposals.session[good])
+            starts.append(proposals.start[good])
             found += int(good.sum())
         return np.concatenate(sessions)[:n], np.concatenate(starts)[:n]
 
-    def _accept(self, session: Ints, start: Ints, step: int, generator: np.random.Generator) -> NDArray[np.bool_]:
-        weighed = self.weights is not None and self.curriculum is not None and alpha(step, self.curriculum) is not None
-        accepted = np.zeros(len(start), bool)
+    def _accept(self, proposals: _Proposals, step: int, generator: np.random.Generator) -> NDArray[np.bool_]:
+        session, start, scored = proposals.session, proposals.start, proposals.scored
+        whole = scored >= 0
+        for index in np.unique(session[~whole]).tolist():
+            mine = ~whole & (session == index)
+            scored[mine] = self.sessions[index].clip_counts(start[mine], self.clip_frames, self.context)
+        accepted: NDArray[np.bool_] = scored > 0
+        if self.weights is None or self.curriculum is None or alpha(step, self.curriculum) is None:
+            return accepted
         place, luck = generator.random(len(start)), generator.random(len(start))
-        for index in np.unique(session).tolist():
-            mine = np.flatnonzero(session == index)
-            counts = self.sessions[index].clip_counts(start[mine], self.clip_frames, self.context)
-            mine, counts = mine[counts > 0], counts[counts > 0]
-            if weighed and self.weights is not None:
-                scored = self.sessions[index].scored("all", self.context)
-                frames = scored.at(scored.before(start[mine]) + (place[mine] * counts).astype(np.int64))
-                mine = mine[luck[mine] < self.weights.of(index, frames, step)]
-            accepted[mine] = True
+        for index in np.unique(session[accepted]).tolist():
+            mine = np.flatnonzero(accepted & (session == index))
+            intervals = self.sessions[index].scored("all", self.context)
+            frames = intervals.at(intervals.before(start[mine]) + (place[mine] * scored[mine]).astype(np.int64))
+            accepted[mine] = luck[mine] < self.weights.of(index, frames, step)
         return accepted
+
+
+@dataclass(frozen=True)
+class _Proposals:
+    """Clips that may be drawn; `scored` is the number of frames each scores, -1 where it is not known yet."""
+
+    session: Ints
+    start: Ints
+    scored: Ints
 
 
 class _Epochs:

@@ -26,7 +26,7 @@ from vctrain.models.shapes import StoredShape
 from vctrain.runs.bounds import Bounded
 from vctrain.runs.files import write_new
 
-FORMAT = 1
+FORMAT = 2
 """Version of the ``vctrain`` entry of a checkpoint."""
 UNKNOWN_SIDE = 51
 """Rows and columns of a stimulus of which nothing is known."""

@@ -19,14 +19,14 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
-from vctrain.errors import BY_CODE, FaultError, VctrainError
+from vctrain.errors import BY_CODE, FaultError, Terminated, VctrainError
 
 JOB = "VCTRAIN_RANK_JOB"
 """Environment variable that tells a rank where its job, result and error files are."""
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 GRACE_SECONDS = 20.0
 """How long the other ranks may take to end after one failed, before they are killed."""
 
@@ -79,7 +79,10 @@ def run_ranks(target: str, arguments: Mapping[str, Any], processes: int) -> dict
             for rank in range(processes)
         ]
 
+        told: list[int] = []
+
         def forward(number: int, frame: FrameType | None) -> None:
+            told.append(number)
             for process in ranks:
                 if process.poll() is None:
                     process.send_signal(number)
@@ -90,6 +93,12 @@ def run_ranks(target: str, arguments: Mapping[str, Any], processes: int) -> dict
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+        if signal.SIGTERM in told:
+            # This process was told too, and may have its own way to end.
+            handler = previous[signal.SIGTERM]
+            if callable(handler):
+                handler(signal.SIGTERM, None)
+            raise Terminated
         return _collect(job, ranks, first_to_fail)
 
 
@@ -135,10 +144,16 @@ def _collect(job: Path, ranks: list[subprocess.Popen[bytes]], first_to_fail: int
     return result
 
 
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    # At once: what would be tidied up waits for the other ranks, which are ending too.
+    os._exit(TERMINATED)
+
+
 def rank_main() -> int:
     """What each started process runs: the job's function, its result or its error written beside the job."""
     job = Path(os.environ[JOB])
     rank = int(os.environ["RANK"])
+    signal.signal(signal.SIGTERM, _terminated)
     described = json.loads((job / "job.json").read_text())
     module, function = described["target"].split(":")
     try:

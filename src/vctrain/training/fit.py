@@ -48,6 +48,7 @@ def train(settings: Settings, *, run_dir: Path, provenance: Mapping[str, str], a
 
     The run directory is created only after recordings, model and batch composition were accepted.
     """
+    settings = with_absolute_paths(settings)
     processes = settings.trainer.devices * settings.trainer.nodes
     prepared = prepare(settings, processes)
     rank, _ = world()
@@ -56,8 +57,23 @@ def train(settings: Settings, *, run_dir: Path, provenance: Mapping[str, str], a
         directory.write_contract(run_dir, [session.describe() for session in prepared.sessions])
     if processes > 1 and not launched_externally():
         del prepared
-        return run_ranks("vctrain.training.fit:train_rank", {"run_dir": str(run_dir)}, processes)
+        try:
+            return run_ranks("vctrain.training.fit:train_rank", {"run_dir": str(run_dir)}, processes)
+        except KeyboardInterrupt:
+            directory.update_run(run_dir, state="interrupted")
+            raise
     return _recorded(settings, prepared, run_dir)
+
+
+def with_absolute_paths(settings: Settings) -> Settings:
+    """The settings with paths that hold in every working directory: a checkpoint is evaluated from anywhere."""
+
+    def absolute(path: str | None) -> str | None:
+        return None if path is None else str(Path(path).expanduser().absolute())
+
+    data = settings.data.model_copy(update={"path": absolute(settings.data.path), "root": absolute(settings.data.root)})
+    start = settings.start.model_copy(update={"checkpoint": absolute(settings.start.checkpoint)})
+    return settings.model_copy(update={"data": data, "start": start})
 
 
 def train_from_scratch(
@@ -104,8 +120,8 @@ def _recorded(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str
         if rank == 0:
             state = "interrupted" if interrupted else "failed"
             directory.update_run(run_dir, state=state, error=console.one_line(f"{type(error).__name__}: {error}")[:500])
-        if interrupted and not isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt from error
+        if isinstance(error.__context__, KeyboardInterrupt) and not isinstance(error, KeyboardInterrupt):
+            raise type(error.__context__) from error
         raise
 
 
