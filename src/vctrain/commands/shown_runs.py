@@ -12,6 +12,7 @@ from vctrain.config.resolve import Resolved
 
 
 def show_plan(command: str, resolved: Resolved, described: Mapping[str, Any], run_dir: str) -> None:
+    """What ``--dry-run`` of ``command`` found: every setting with its source, sessions, schedule, parameters."""
     settings = dict(leaves(resolved.settings.model_dump(mode="json")))
     if console.json_mode():
         plan = {
@@ -50,6 +51,7 @@ def _cell(value: object) -> str:
 
 
 def show_result(command: str, result: Mapping[str, Any]) -> None:
+    """The figures of a run, and what it took from a checkpoint: one JSON object, or a table."""
     if console.json_mode():
         console.emit_json({"ok": True, "command": command, **result})
         return
