@@ -26,7 +26,7 @@ from vctrain.data.stimulus import StimChain
 from vctrain.data.stimulus_cache import computed_movie, fit_maxima
 from vctrain.errors import ContractError
 
-CHECKED_BYTES = 1 << 28
+CHECKED_BYTES = 1 << 30
 """Counts looked at when sessions are opened, over all of them; longer recordings are sampled, and every count is
 checked when it is read."""
 _FIT_FRAMES, _FIT_PIECES = 1 << 10, 1 << 7
