@@ -97,6 +97,11 @@ def warn(text: str) -> None:
         _say(f"warning: {text}", style="yellow")
 
 
+def from_any_rank(text: str) -> None:
+    """A line from whichever process this is, on stderr."""
+    _say(text, "")
+
+
 def error(message: str, hint: str = "") -> None:
     """The line that ends a failed command, and its hint, on stderr; other ranks say which they are."""
     stop_progress()
@@ -282,8 +287,13 @@ def _rich(stream: TextIO) -> Console:
 def _log(kind: str, text: str) -> None:
     if _state.log is not None and rank() == 0:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        with _state.log.open("a", encoding="utf-8") as log:
-            log.write(f"{now} {kind}: {text}\n")
+        try:
+            with _state.log.open("a", encoding="utf-8") as log:
+                log.write(f"{now} {kind}: {text}\n")
+        except OSError as failure:
+            # An error has to be told also when the disk is full; a file that matters will fail in its own words.
+            path, _state.log = _state.log, None
+            _say(f"{path} cannot be written any more: {failure.strerror}", "yellow")
 
 
 def _plain(value: Any) -> Any:

@@ -17,10 +17,12 @@ class VctrainError(Exception):
 
     code = 1
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", run: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.run = run
+        """The run directory that can be resumed, where there is one."""
 
     def as_dict(self) -> dict[str, object]:
         """The ``error`` object of ``--json``: ``{"code", "message", "hint"}``."""
@@ -55,6 +57,10 @@ class PreemptedError(VctrainError):
     """The run was asked to stop, saved its state, and can be resumed."""
 
     code = 75
+
+
+class LostProcessError(FaultError):
+    """Another process of the run is gone, or did not answer in time; its own error says more."""
 
 
 class Terminated(KeyboardInterrupt):

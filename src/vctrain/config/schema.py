@@ -101,13 +101,20 @@ class TrainerConfig(Config):
     patience: PositiveInt | None = None
     """Validations without improvement of val_bps_overall before the run ends; None never stops early."""
     min_delta: NonNegativeFloat = 0.0
+    max_minutes: PositiveFloat | None = None
+    """Fit the schedule to this much training: speed is measured once, and `max_epochs` and `steps_per_epoch` replaced
+    by what fits."""
+    silence_minutes: PositiveFloat = 30.0
+    """How long one process may wait for the others before the run ends as failed."""
 
 
 class CheckpointConfig(Config):
     """What is kept on disk."""
 
     every_n_steps: PositiveInt | None = None
-    """Also write last.ckpt every so many steps; None writes it after every epoch."""
+    """Also write last.ckpt every so many steps; it is written at the end of every epoch in any case."""
+    every_n_minutes: PositiveFloat | None = 15.0
+    """Also write last.ckpt whenever this long has passed since it was written."""
     keep_best: PositiveInt = 3
     """How many of the best checkpoints stay."""
 

@@ -28,6 +28,23 @@ class MetricsFile:
         with self.path.open("a", encoding="utf-8", newline="") as file:
             file.write(_csv_line([_cell(row.get(name)) for name in columns]))
 
+    def keep_until(self, step: int, *, validated: bool) -> int:
+        """Drop the rows of validations after optimizer step ``step``, and that of ``step`` unless it is ``validated``;
+        half a row from a crash goes too. Returns how many rows went."""
+        if not self.path.exists():
+            return 0
+        whole = self.path.read_text(encoding="utf-8")
+        if not whole.endswith("\n"):
+            write_atomically(self.path, whole[: whole.rfind("\n") + 1])
+        rows, columns = self.rows(), self._columns()
+        kept = [row for row in rows if int(row["step"]) < step + validated]
+        if not kept:
+            self.path.unlink()
+        elif len(kept) < len(rows):
+            lines = [_csv_line([row.get(name, "") for name in columns]) for row in kept]
+            write_atomically(self.path, "".join([_csv_line(columns), *lines]))
+        return len(rows) - len(kept)
+
     def rows(self) -> list[dict[str, str]]:
         """The rows so far, as text; a cell that was not given is empty."""
         if not self.path.exists():

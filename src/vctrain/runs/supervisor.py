@@ -16,18 +16,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from vctrain.errors import BY_CODE, FaultError, Terminated, VctrainError
+from vctrain.errors import BY_CODE, FaultError, LostProcessError, PreemptedError, Terminated, VctrainError
+from vctrain.runs.stopping import SIGNALS
 
 JOB = "VCTRAIN_RANK_JOB"
 """Environment variable that tells a rank where its job, result and error files are."""
 
 INTERRUPTED, TERMINATED = 130, 143
-GRACE_SECONDS = 20.0
+GRACE_SECONDS = 15.0
 """How long the other ranks may take to end after one failed, before they are killed."""
 
 
@@ -36,6 +37,11 @@ def launched_externally() -> bool:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return True
     return "SLURM_PROCID" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1
+
+
+def is_supervised() -> bool:
+    """Whether this process is a rank that `run_ranks` started."""
+    return JOB in os.environ
 
 
 def _free_port() -> int:
@@ -65,21 +71,15 @@ def run_ranks(target: str, arguments: Mapping[str, Any], processes: int) -> dict
     """Call ``target`` (``"module:function"``) with JSON ``arguments`` on ``processes`` ranks; returns what rank 0
     returned.
 
-    A `VctrainError` on any rank is raised here; a rank that ends in another way is a `FaultError` naming it. SIGINT
-    and SIGTERM are passed on to all ranks.
+    A `VctrainError` on any rank is raised here; a rank that ends in another way is a `FaultError` naming it. The
+    signals that ask a run to stop are passed on to all ranks.
     """
     with tempfile.TemporaryDirectory(prefix="vctrain-ranks-") as folder:
         job = Path(folder)
         (job / "job.json").write_text(json.dumps({"target": target, "arguments": dict(arguments)}))
         port = _free_port()
-        ranks = [
-            subprocess.Popen(
-                [sys.executable, "-m", "vctrain.runs.supervisor"], env=_rank_environment(rank, processes, port, job)
-            )
-            for rank in range(processes)
-        ]
-
         told: list[int] = []
+        ranks: list[subprocess.Popen[bytes]] = []
 
         def forward(number: int, frame: FrameType | None) -> None:
             told.append(number)
@@ -87,19 +87,26 @@ def run_ranks(target: str, arguments: Mapping[str, Any], processes: int) -> dict
                 if process.poll() is None:
                     process.send_signal(number)
 
-        previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: signal.signal(number, forward) for number in SIGNALS}
         try:
+            for rank in range(processes):
+                # In a session of their own, or Ctrl-C on a terminal would reach them twice.
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "vctrain.runs.supervisor"],
+                    env=_rank_environment(rank, processes, port, job),
+                    start_new_session=True,
+                )
+                ranks.append(process)
+                if told:
+                    process.send_signal(told[0])
             first_to_fail = _wait(ranks)
         finally:
+            for process in ranks:
+                if process.poll() is None:
+                    process.kill()
             for number, handler in previous.items():
                 signal.signal(number, handler)
-        if signal.SIGTERM in told:
-            # This process was told too, and may have its own way to end.
-            handler = previous[signal.SIGTERM]
-            if callable(handler):
-                handler(signal.SIGTERM, None)
-            raise Terminated
-        return _collect(job, ranks, first_to_fail)
+        return _collect(job, ranks, first_to_fail, told)
 
 
 def _wait(ranks: list[subprocess.Popen[bytes]]) -> int | None:
@@ -125,41 +132,62 @@ def _wait(ranks: list[subprocess.Popen[bytes]]) -> int | None:
     return first if first is not None else next(iter(failed), None)
 
 
-def _collect(job: Path, ranks: list[subprocess.Popen[bytes]], first_to_fail: int | None) -> dict[str, Any]:
-    for rank in range(len(ranks)):
-        failure = job / f"error-{rank}.json"
-        if failure.exists():
-            error = json.loads(failure.read_text())
-            raise BY_CODE.get(error["code"], VctrainError)(error["message"], hint=error["hint"])
-    if first_to_fail is not None:
-        code = ranks[first_to_fail].returncode
-        if any(process.returncode in (-signal.SIGINT, INTERRUPTED) for process in ranks):
-            raise KeyboardInterrupt
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        raise FaultError(
-            f"rank {first_to_fail} of {len(ranks)} ended with {how}",
-            hint="see its last lines above; signal 9 is often the machine running out of memory",
-        )
-    result: dict[str, Any] = json.loads((job / "result.json").read_text())
-    return result
+def _collect(
+    job: Path, ranks: list[subprocess.Popen[bytes]], first_to_fail: int | None, told: Sequence[int]
+) -> dict[str, Any]:
+    """The result, or what ended the ranks: what was saved first, then what went wrong, then who asked them to end, then
+    who disappeared, and at last that others did."""
+    errors = [_error_of(job / f"error-{rank}.json") for rank in range(len(ranks))]
+    known = [error for error in errors if error is not None]
+    for error in known:
+        if isinstance(error, PreemptedError):
+            raise error
+    for error in known:
+        if not isinstance(error, LostProcessError):
+            raise error
+    if first_to_fail is None:
+        result: dict[str, Any] = json.loads((job / "result.json").read_text())
+        return result
+    if told:
+        raise KeyboardInterrupt if told[0] == signal.SIGINT else Terminated
+    if any(process.returncode in (-signal.SIGINT, INTERRUPTED) for process in ranks):
+        raise KeyboardInterrupt
+    if (first := errors[first_to_fail]) is not None:
+        raise first
+    code = ranks[first_to_fail].returncode
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    raise FaultError(
+        f"rank {first_to_fail} of {len(ranks)} ended with {how}",
+        hint="see its last lines above; signal 9 is often the machine running out of memory",
+    )
+
+
+def _error_of(path: Path) -> VctrainError | None:
+    if not path.exists():
+        return None
+    said = json.loads(path.read_text())
+    kind = LostProcessError if said["lost"] else BY_CODE.get(said["code"], VctrainError)
+    return kind(said["message"], hint=said["hint"], run=said["run"])
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
     # At once: what would be tidied up waits for the other ranks, which are ending too.
-    os._exit(TERMINATED)
+    os._exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)
 
 
 def rank_main() -> int:
     """What each started process runs: the job's function, its result or its error written beside the job."""
     job = Path(os.environ[JOB])
     rank = int(os.environ["RANK"])
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in SIGNALS:
+        signal.signal(number, _terminated)
     described = json.loads((job / "job.json").read_text())
     module, function = described["target"].split(":")
     try:
         result = getattr(importlib.import_module(module), function)(**described["arguments"])
     except VctrainError as error:
-        (job / f"error-{rank}.json").write_text(json.dumps(error.as_dict()))
+        said = {**error.as_dict(), "run": error.run, "lost": isinstance(error, LostProcessError)}
+        (job / f"error-{rank}.json").write_text(json.dumps(said))
         return error.code
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 import os
 import warnings
@@ -10,9 +11,14 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from vctrain.errors import FaultError, UsageError
+from vctrain.runs.checkpoint_files import AtomicCheckpointIO
 from vctrain.runs.supervisor import launched_externally
 
 
@@ -66,6 +72,7 @@ def _hush() -> None:
         ".*in eval mode at the start of training.*",
         ".*broadcast_buffers.*",
         ".*sync_dist.*",
+        ".*resuming from a checkpoint that ended before the epoch ended.*",
     ):
         warnings.filterwarnings("ignore", message=pattern)
 
@@ -76,6 +83,7 @@ def build_trainer(
     devices: int,
     nodes: int = 1,
     precision: str = "32-true",
+    silence_minutes: float = 30.0,
     callbacks: Sequence[pl.Callback] = (),
     **options: Any,
 ) -> pl.Trainer:
@@ -95,14 +103,16 @@ def build_trainer(
             broadcast_buffers=False,
             gradient_as_bucket_view=True,
             process_group_backend=backend,
+            timeout=datetime.timedelta(minutes=silence_minutes),
         )
-    return pl.Trainer(
+    trainer = pl.Trainer(
         accelerator=accelerator,
         devices=devices,
         num_nodes=nodes,
         strategy=strategy,
         precision=precision,  # type: ignore[arg-type]
         callbacks=list(callbacks),
+        plugins=[AtomicCheckpointIO(), _cluster()],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -111,3 +121,17 @@ def build_trainer(
         inference_mode=True,
         **options,
     )
+    # Signals are ours, and so is the agreement of all processes on what they mean: Lightning's handler talks to other
+    # processes while it interrupts this one, and its loop waits for a broadcast from rank 0 in every step.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+    return trainer
+
+
+def _cluster() -> ClusterEnvironment:
+    """Who started the processes. SLURM's requeueing is left to the job script, which sees the exit code."""
+    if TorchElasticEnvironment.detect():
+        return TorchElasticEnvironment()
+    if launched_externally():
+        return SLURMEnvironment(auto_requeue=False)
+    return LightningEnvironment()

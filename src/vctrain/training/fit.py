@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging
 
 from vctrain import console
 from vctrain.config.model import ModelConfig
 from vctrain.config.resolve import read_settings
 from vctrain.config.schema import Settings, StartConfig
 from vctrain.data.loader import EvalLoader, Reads, TrainLoader
-from vctrain.data.report import report_line, session_report
 from vctrain.data.session import Session
 from vctrain.errors import UsageError
 from vctrain.models.build import AnyTwin
 from vctrain.models.twin import Twin
 from vctrain.runs import directory
-from vctrain.runs.checkpoints import content, read_checkpoint
+from vctrain.runs.checkpoint_files import BEST
+from vctrain.runs.checkpoints import Checkpoint, content, read_checkpoint
+from vctrain.runs.metrics_file import MetricsFile
+from vctrain.runs.stopping import stop_time
 from vctrain.runs.supervisor import launched_externally, run_ranks
 from vctrain.training.allocator import keep_freed_memory
-from vctrain.training.callbacks.best_link import BestLink
+from vctrain.training.callbacks.boundaries import Boundaries
+from vctrain.training.callbacks.checkpoints import Checkpoints
 from vctrain.training.callbacks.records import Records
+from vctrain.training.callbacks.watchdog import Watchdog
 from vctrain.training.engine import build_trainer, world
+from vctrain.training.faults import as_fault
 from vctrain.training.freezing import check_unchanged
 from vctrain.training.initialise import initialise
 from vctrain.training.loading import part_of
 from vctrain.training.module import TwinModule
-from vctrain.training.plan import notes_on
 from vctrain.training.prepare import Prepared, prepare
-from vctrain.training.starting import Started, model_of
-from vctrain.training.validation import ValidationResult
+from vctrain.training.recording import keeps_records, note_sessions, owned
+from vctrain.training.starting import model_of
+from vctrain.training.validation import Scores
 
 EVAL_FRAMES = 240
 EVAL_CLIPS = 4
@@ -46,23 +51,16 @@ ranks."""
 def train(settings: Settings, *, run_dir: Path, provenance: Mapping[str, str], argv: Sequence[str]) -> dict[str, Any]:
     """Train as ``settings`` say and return the figures of `train --json` (without ``ok`` and ``command``).
 
-    The run directory is created only after recordings, model and batch composition were accepted.
+    The run directory is created only after recordings, model and batch composition were accepted. Raises PreemptedError
+    when the run was asked to stop and has saved its state.
     """
     settings = with_absolute_paths(settings)
-    processes = settings.trainer.devices * settings.trainer.nodes
-    prepared = prepare(settings, processes)
-    rank, _ = world()
-    if rank == 0:
+    prepared = prepare(settings, settings.trainer.devices * settings.trainer.nodes)
+    if keeps_records():
         directory.create_run_dir(run_dir, settings, provenance, argv)
         directory.write_contract(run_dir, [session.describe() for session in prepared.sessions])
-    if processes > 1 and not launched_externally():
-        del prepared
-        try:
-            return run_ranks("vctrain.training.fit:train_rank", {"run_dir": str(run_dir)}, processes)
-        except KeyboardInterrupt:
-            directory.update_run(run_dir, state="interrupted")
-            raise
-    return _recorded(settings, prepared, run_dir)
+    with owned(run_dir):
+        return carry_out(settings, prepared, run_dir)
 
 
 def with_absolute_paths(settings: Settings) -> Settings:
@@ -91,38 +89,29 @@ def train_from_scratch(
     return train(anew, run_dir=run_dir, provenance=provenance, argv=argv)
 
 
-def train_rank(run_dir: str) -> dict[str, Any]:
+def train_rank(run_dir: str, checkpoint: str | None) -> dict[str, Any]:
     """One rank of a run whose directory exists: its settings are those of the directory's config.yaml."""
     folder = Path(run_dir)
     settings = read_settings(folder / "config.yaml")
-    prepared = prepare(settings, settings.trainer.devices * settings.trainer.nodes)
-    return _recorded(settings, prepared, folder)
+    going_on = None if checkpoint is None else read_checkpoint(checkpoint)
+    prepared = prepare(settings, settings.trainer.devices * settings.trainer.nodes, going_on)
+    with owned(folder):
+        return carry_out(settings, prepared, folder)
 
 
-def _recorded(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any]:
-    """`_run`, with its log, and with its end in run.json whatever the end is."""
-    rank, _ = world()
-    if rank == 0:
+def carry_out(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any]:
+    """The run in this process, or in one process a device when this one was asked for several."""
+    processes = settings.trainer.devices * settings.trainer.nodes
+    if processes > 1 and not launched_externally():
+        going_on = None if prepared.going_on is None else str(prepared.going_on.path)
+        del prepared
+        return run_ranks(
+            "vctrain.training.fit:train_rank", {"run_dir": str(run_dir), "checkpoint": going_on}, processes
+        )
+    if world()[0] == 0:
         console.log_to(run_dir / "run.log")
-        for session in prepared.sessions:
-            for line in session.notes:
-                console.note(line)
-            report = session_report(session)
-            console.note(report_line(report))
-            directory.append_event(run_dir, "opened", **report)
-        for line in notes_on(settings, prepared.sessions, prepared.sampler):
-            console.note(line)
-    try:
-        return _run(settings, prepared, run_dir)
-    except BaseException as error:
-        # Lightning turns an interrupt into SystemExit; the reason is its context.
-        interrupted = isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
-        if rank == 0:
-            state = "interrupted" if interrupted else "failed"
-            directory.update_run(run_dir, state=state, error=console.one_line(f"{type(error).__name__}: {error}")[:500])
-        if isinstance(error.__context__, KeyboardInterrupt) and not isinstance(error, KeyboardInterrupt):
-            raise type(error.__context__) from error
-        raise
+        note_sessions(settings, prepared, run_dir)
+    return _run(settings, prepared, run_dir)
 
 
 def _run(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any]:
@@ -130,23 +119,31 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any
     rank, world_size = world()
     started = time.monotonic()
     keep_freed_memory()
-    sessions, twin = prepared.sessions, prepared.twin
-    if rank == 0:
+    sessions, twin, going_on = prepared.sessions, prepared.twin, prepared.going_on
+    if rank == 0 and going_on is None:
         # DDP broadcasts rank 0's weights when it wraps the twin, so the other ranks need not read the frames again.
         _initialise(settings, prepared, run_dir)
-    torch.manual_seed(settings.seed * 1009 + rank)
-    model = None if prepared.started is None else prepared.started.model
-    stored = content(settings, [session.describe() for session in sessions], twin.context, model)
+    if rank == 0:
+        _begin_records(run_dir, going_on)
+    stored = content(settings, [session.describe() for session in sessions], twin.context, prepared.own_model)
+    stored |= {"start": prepared.begun}
     module = TwinModule(twin, settings, stored)
-    accumulate = settings.trainer.accumulate
+    accumulate, per_epoch = settings.trainer.accumulate, settings.trainer.steps_per_epoch
+    checkpoints = Checkpoints(run_dir, settings.checkpoint.keep_best, rank)
+    boundaries = Boundaries(run_dir, settings, checkpoints, stop_time())
+    records = Records(run_dir, settings, [session.subject for session in sessions], rank)
+    watchdog = Watchdog(rank, world_size)
+    at_end = going_on is not None and (going_on.step or 0) >= module.total_steps
     trainer = build_trainer(
         accelerator=prepared.accelerator,
         devices=settings.trainer.devices,
         nodes=settings.trainer.nodes,
         precision=settings.trainer.precision,
-        callbacks=_callbacks(settings, run_dir, [session.subject for session in sessions], rank),
-        max_epochs=settings.trainer.max_epochs,
-        limit_train_batches=settings.trainer.steps_per_epoch * accumulate,
+        silence_minutes=settings.trainer.silence_minutes,
+        callbacks=_callbacks(settings, watchdog, records, boundaries, checkpoints),
+        # Lightning would not even begin a run without steps left, and its last validation may be missing.
+        max_epochs=settings.trainer.max_epochs + at_end,
+        limit_train_batches=per_epoch * accumulate,
         accumulate_grad_batches=accumulate,
         gradient_clip_val=settings.optim.grad_clip or None,
         default_root_dir=str(run_dir),
@@ -155,18 +152,47 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any
         prepared.sampler,
         sessions,
         rank=rank,
-        steps_per_epoch=settings.trainer.steps_per_epoch * accumulate,
+        steps_per_epoch=per_epoch * accumulate,
         start_step=lambda: trainer.global_step * accumulate,
         pin_memory=prepared.accelerator == "gpu",
         reads=reads_of(twin),
     )
     val_loader = validation_loader(sessions, "val", twin, rank, world_size)
-    trainer.fit(module, train_dataloaders=train_loader, val_dataloaders=val_loader)
-    trainer.save_checkpoint(run_dir / "checkpoints" / "last.ckpt")
-    begun = prepared.started
-    if begun is not None:
-        check_unchanged(twin, begun.frozen, begun.digest)
-    return _finish(module, trainer, run_dir, started, rank) | ({} if begun is None else _taken(begun))
+    path = None if going_on is None else str(going_on.path)
+    with _faults_named(settings, run_dir, watchdog), closing(boundaries), closing(watchdog):
+        trainer.fit(module, train_dataloaders=train_loader, val_dataloaders=val_loader, ckpt_path=path)
+        checkpoints.save_final(trainer)
+        if prepared.begun is not None:
+            check_unchanged(twin, prepared.begun["frozen"], prepared.begun["digest"])
+        return _finish(trainer.global_step, records.best, run_dir, started, rank) | _taken(prepared.begun)
+
+
+def _begin_records(run_dir: Path, going_on: Checkpoint | None) -> None:
+    """On rank 0, before the first step: the state, and figures of steps that are to be taken again out of the way."""
+    if going_on is None:
+        directory.update_run(run_dir, state="running")
+        return
+    progress = going_on.content["progress"]
+    dropped = MetricsFile(run_dir).keep_until(progress["step"], validated=progress["validated"])
+    resumed = int(directory.read_run(run_dir).get("resumed") or 0) + 1
+    directory.update_run(run_dir, state="running", error=None, resumed=resumed)
+    directory.append_event(
+        run_dir, "resumed", step=progress["step"], checkpoint=str(going_on.path), dropped_rows=dropped
+    )
+
+
+@contextmanager
+def _faults_named(settings: Settings, run_dir: Path, watchdog: Watchdog) -> Iterator[None]:
+    """What the machine or another process did, in words and with what to do next."""
+    try:
+        yield
+    except Exception as error:
+        data = settings.data
+        batch = f"lower data.batch_clips ({data.batch_clips}) or data.clip_frames ({data.clip_frames})"
+        fault = as_fault(error, watchdog.place, run_dir, batch)
+        if fault is None:
+            raise
+        raise fault from error
 
 
 def _initialise(settings: Settings, prepared: Prepared, run_dir: Path) -> None:
@@ -193,13 +219,14 @@ def loaded_line(report: Mapping[str, Any]) -> str:
     return f"loaded {report['loaded']}/{report['of']} tensors, changed {report['changed']}, frozen {report['frozen']}"
 
 
-def _taken(begun: Started) -> dict[str, Any]:
-    """The part of the figures that says what came from the checkpoint; what was frozen has been checked by now."""
-    report = begun.report()
-    vision = {key: report["vision"][key] for key in ("loaded", "changed", "frozen")}
+def _taken(begun: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The part of the figures that says what came from a checkpoint; what was frozen has been checked by now."""
+    if begun is None:
+        return {}
+    vision = dict(begun["vision"])
     return {
-        "from": str(begun.checkpoint.path),
-        "tensors": {key: report[key] for key in ("loaded", "of", "changed", "frozen")},
+        "from": begun["from"],
+        "tensors": dict(begun["tensors"]),
         "vision": {**vision, "unchanged_at_end": True if vision["frozen"] else None},
     }
 
@@ -224,26 +251,8 @@ def validation_loader(sessions: Sequence[Session], split: str, twin: AnyTwin, ra
     )
 
 
-def _callbacks(settings: Settings, run_dir: Path, subjects: Sequence[str], rank: int) -> list[pl.Callback]:
-    folder = run_dir / "checkpoints"
-    best = ModelCheckpoint(
-        dirpath=folder,
-        filename="{epoch:02d}-{val_bps_overall:.4f}",
-        monitor="val_bps_overall",
-        mode="max",
-        save_top_k=settings.checkpoint.keep_best,
-        enable_version_counter=False,
-    )
-    last = ModelCheckpoint(
-        dirpath=folder,
-        filename="last",
-        monitor=None,
-        save_top_k=1,
-        every_n_train_steps=settings.checkpoint.every_n_steps or settings.trainer.steps_per_epoch,
-        save_on_train_epoch_end=False,
-        enable_version_counter=False,
-    )
-    callbacks: list[pl.Callback] = [Records(run_dir, settings, subjects, rank), best, last, BestLink(best, rank)]
+def _callbacks(settings: Settings, *ours: pl.Callback) -> list[pl.Callback]:
+    callbacks = list(ours)
     if settings.trainer.ema_decay is not None:
         # Buffers are constants: averaged, they would differ from those of the checkpoint in the last digit.
         callbacks.insert(0, EMAWeightAveraging(use_buffers=False, decay=settings.trainer.ema_decay))
@@ -255,23 +264,22 @@ def _callbacks(settings: Settings, run_dir: Path, subjects: Sequence[str], rank:
                 patience=settings.trainer.patience,
                 min_delta=settings.trainer.min_delta,
                 check_finite=True,
+                check_on_train_epoch_end=False,
             )
         )
     return callbacks
 
 
-def _finish(module: TwinModule, trainer: pl.Trainer, run_dir: Path, started: float, rank: int) -> dict[str, Any]:
+def _finish(steps: int, best: Scores, run_dir: Path, started: float, rank: int) -> dict[str, Any]:
     """The figures of the best validation, which is what best.ckpt holds."""
-    records = next(c for c in trainer.callbacks if isinstance(c, Records))  # type: ignore[attr-defined]
-    best: ValidationResult = records.best
     result = {
         "run": str(run_dir),
-        "checkpoint": str(run_dir / "checkpoints" / "best.ckpt"),
+        "checkpoint": str(run_dir / "checkpoints" / BEST),
         "val_bps_overall": best.bps_overall,
         "val_bps": best.by_session,
         "oracle_bps_overall": best.oracle_overall,
         "fraction_of_oracle": best.fraction_of_oracle,
-        "steps": trainer.global_step,
+        "steps": steps,
         "seconds": round(time.monotonic() - started, 1),
     }
     if rank == 0:

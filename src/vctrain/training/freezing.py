@@ -43,9 +43,7 @@ def freeze(twin: AnyTwin, start: StartConfig, loaded: Loaded) -> tuple[str, ...]
             parameter.requires_grad_(False)
     if chosen and not any(parameter.requires_grad for parameter in twin.parameters()):
         raise UsageError("everything is frozen: nothing is left to learn", hint="freeze less, or use vctrain eval-bps")
-    still = [module for module in twin.modules() if _is_frozen(module, chosen)]
-    for module in still:
-        module.eval()
+    still = _rest(twin, chosen)
     buffers = {
         f"{prefix}.{name}" if prefix else name
         for prefix, module in twin.named_modules()
@@ -53,6 +51,23 @@ def freeze(twin: AnyTwin, start: StartConfig, loaded: Loaded) -> tuple[str, ...]
         for name, _ in module.named_buffers(recurse=False)
     }
     return tuple(name for name in twin.state_dict() if name in chosen or name in buffers)
+
+
+def freeze_again(twin: AnyTwin, names: Collection[str]) -> None:
+    """Freeze the tensors that `freeze` named when the run began."""
+    chosen = set(names)
+    for name, parameter in twin.named_parameters():
+        if name in chosen:
+            parameter.requires_grad_(False)
+    _rest(twin, chosen)
+
+
+def _rest(twin: AnyTwin, chosen: Collection[str]) -> list[nn.Module]:
+    """The modules with nothing left to learn, put into evaluation mode."""
+    still = [module for module in twin.modules() if _is_frozen(module, chosen)]
+    for module in still:
+        module.eval()
+    return still
 
 
 def _is_frozen(module: nn.Module, chosen: Collection[str]) -> bool:

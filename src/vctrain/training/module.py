@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -15,10 +16,13 @@ from vctrain.data.clips import ClipBatch
 from vctrain.errors import NumericsError
 from vctrain.metrics.bps import PoissonSums
 from vctrain.models.build import AnyTwin
+from vctrain.training.collected import Collected, nothing, together
 from vctrain.training.loss import session_losses, step_loss
 from vctrain.training.optimizer import build_optimizer, parameter_groups
+from vctrain.training.progress import loops_at
 from vctrain.training.regularizers import Matched, kept_from_decay, match, penalties, proximal_step
 from vctrain.training.schedules import Plateau, lr_factor
+from vctrain.training.seeds import step_seed
 from vctrain.training.skipping import Skipping
 from vctrain.training.validation import ValidationResult
 
@@ -44,9 +48,11 @@ class TwinModule(pl.LightningModule):
         self.sums: list[PoissonSums] = []
         self.oracle: list[PoissonSums | None] = []
         self.results: ValidationResult | None = None
-        self.running_loss, self.running_steps = torch.zeros(()), torch.zeros(())
-        self.running_terms: dict[str, Tensor] = {}
-        self.seen_entries = torch.zeros(len(twin.units), dtype=torch.float64)
+        self.collected = Collected(twin.units)
+        self.validated_step = -1
+        """The step of the last validation that is over."""
+        self.validation_is_due = False
+        """Whether a resumed run owes the validation at its step."""
         self._present: set[int] = set()
 
     @property
@@ -54,19 +60,23 @@ class TwinModule(pl.LightningModule):
         """The epoch that the schedules of the regularizers see (0-based), from the optimizer step alone."""
         return self.trainer.global_step // self.settings.trainer.steps_per_epoch
 
+    @property
+    def finished_epoch(self) -> int:
+        """The epoch that ended last (0-based), from the optimizer step alone."""
+        return (self.trainer.global_step - 1) // self.settings.trainer.steps_per_epoch
+
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
+        torch.manual_seed(step_seed(self.settings.seed, batch.step, self.trainer.global_rank))
         rates = self.twin(batch.parts)
         shares = session_losses(rates, batch)
         loss = step_loss(shares, batch, self.trainer.world_size)
-        self.seen_entries += batch.counts
+        self.collected.entries += batch.counts
         self._present.update(torch.nonzero(batch.counts).flatten().tolist())
         self.skipping.remember(batch, rates)
-        counts = loss.detach().isfinite()
-        self.running_loss = self.running_loss.to(loss.device) + torch.where(counts, loss.detach(), 0.0)
-        self.running_steps = self.running_steps.to(loss.device) + counts
+        self.collected.add_loss(loss)
         for name, term in self._extra_terms().items():
             loss = loss + term
-            self.running_terms[name] = self.running_terms.get(name, torch.zeros_like(term)) + term.detach()
+            self.collected.add_term(name, term)
         return loss + self.twin.keep_alive(batch.parts)
 
     def _extra_terms(self) -> dict[str, Tensor]:
@@ -101,21 +111,11 @@ class TwinModule(pl.LightningModule):
     def take_means(self) -> dict[str, float]:
         """Since the last call, over all processes: the mean training loss (``train_loss``) and the means of what is
         added to it, by name."""
-        names = sorted(self.running_terms)
-        values = [self.running_loss, self.running_steps, *(self.running_terms[name] for name in names)]
-        sums = self._sum_over_processes(torch.stack([value.double() for value in values])).tolist()
-        steps = max(sums[1], 1.0)
-        means = {"train_loss": sums[0] / steps if sums[1] else math.nan}
-        means |= {name: total / steps for name, total in zip(names, sums[2:], strict=True)}
-        self.running_loss, self.running_steps = torch.zeros(()), torch.zeros(())
-        self.running_terms = {}
-        return means
+        return self.collected.take_means(self._sum_over_processes)
 
     def take_seen_frames(self) -> list[float]:
         """Scored training frames of each session since the last call, over all processes (entries over units)."""
-        frames: list[float] = (self.seen_entries / torch.tensor(self.twin.units, dtype=torch.float64)).tolist()
-        self.seen_entries = torch.zeros_like(self.seen_entries)
-        return frames
+        return self.collected.take_frames()
 
     def _sum_over_processes(self, values: Tensor) -> Tensor:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -151,7 +151,8 @@ class TwinModule(pl.LightningModule):
                 f"step {self.trainer.global_step}: val_bps_overall is {value}",
                 hint="lower optim.lr or use --set trainer.precision=32-true",
             )
-        if not self.trainer.sanity_checking and self.trainer.training:
+        self.validated_step = self.trainer.global_step
+        if self.trainer.state.fn == TrainerFn.FITTING:
             self.plateau.see(value)
         self.log("val_bps_overall", torch.tensor(value, dtype=torch.float64), sync_dist=False)
 
@@ -185,7 +186,33 @@ class TwinModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         bps = None if self.results is None else self.results.bps_overall
-        checkpoint["vctrain"] = {**self.content, "val_bps_overall": bps, "plateau": self.plateau.state()}
+        step = self.trainer.global_step
+        progress = {
+            "step": step,
+            "validated": self.validated_step == step,
+            "skipped_in_a_row": self.skipping.in_a_row,
+            "collected": self._of_all_processes(self.collected.state()),
+        }
+        stored = {**self.content, "val_bps_overall": bps, "plateau": self.plateau.state(), "progress": progress}
+        checkpoint["vctrain"] = stored
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.plateau.restore(checkpoint["vctrain"]["plateau"])
+        stored = checkpoint["vctrain"]
+        progress = stored["progress"]
+        self.plateau.restore(stored["plateau"])
+        self.skipping.in_a_row = progress["skipped_in_a_row"]
+        states, rank, processes = progress["collected"], self.trainer.global_rank, self.trainer.world_size
+        if len(states) != processes:
+            states = [together(states), *[nothing(len(self.twin.units))] * (processes - 1)]
+        self.collected.restore(states[rank])
+        step, per_epoch = progress["step"], self.settings.trainer.steps_per_epoch
+        self.validated_step = step if progress["validated"] else -1
+        self.validation_is_due = step > 0 and step % per_epoch == 0 and not progress["validated"]
+        checkpoint["loops"] = {"fit_loop": loops_at(step, per_epoch, self.settings.trainer.accumulate)}
+
+    def _of_all_processes(self, mine: dict[str, Any]) -> list[dict[str, Any]]:
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return [mine]
+        everywhere: list[dict[str, Any]] = [{} for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather_object(everywhere, mine)
+        return everywhere

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import lightning.pytorch as pl
 
@@ -17,9 +18,11 @@ from vctrain.data.sampler import ClipSampler
 from vctrain.data.session import Session
 from vctrain.errors import UsageError
 from vctrain.models.build import AnyTwin, build_twin, context_of
+from vctrain.runs.checkpoints import Checkpoint
 from vctrain.training.engine import check_devices, resolve_accelerator
+from vctrain.training.freezing import freeze_again
 from vctrain.training.regularizers import match
-from vctrain.training.starting import Started, start_from
+from vctrain.training.starting import Started, reopened, start_from
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,23 @@ class Prepared:
     accelerator: str
     started: Started | None = None
     """What was taken from a checkpoint."""
+    going_on: Checkpoint | None = None
+    """The checkpoint of this very run that it goes on from."""
+    begun: dict[str, Any] | None = None
+    """What `Started.record` said when the run began from another run's checkpoint."""
+
+    @property
+    def own_model(self) -> ModelConfig | LegacyModelConfig | None:
+        """The model where it is not that of the settings."""
+        if self.going_on is not None:
+            return self.going_on.model
+        return None if self.started is None else self.started.model
 
 
-def prepare(settings: Settings, world_size: int) -> Prepared:
+def prepare(settings: Settings, world_size: int, going_on: Checkpoint | None = None) -> Prepared:
     """Open the recordings, build the twin and the sampler.
 
-    Raises what the user has to know before anything is created.
+    ``going_on`` is a checkpoint of the same run. Raises what the user has to know before anything is created.
     """
     if settings.data.path is None:
         raise UsageError("no recordings: data.path is not set", hint="give --data PATH")
@@ -56,7 +70,10 @@ def prepare(settings: Settings, world_size: int) -> Prepared:
         )
     pl.seed_everything(settings.seed, workers=False, verbose=False)
     started: Started | None = None
-    if settings.start.checkpoint is not None:
+    model: ModelConfig | LegacyModelConfig
+    if going_on is not None:
+        sessions, model = reopened(specs, going_on), going_on.model
+    elif settings.start.checkpoint is not None:
         started = start_from(settings, specs)
         sessions, model = started.sessions, started.model
     else:
@@ -75,9 +92,12 @@ def prepare(settings: Settings, world_size: int) -> Prepared:
         world_size=world_size,
     )
     twin = build_twin(model, sessions) if started is None else started.twin
+    begun = None if started is None else started.record()
+    if going_on is not None and (begun := going_on.content.get("start")) is not None:
+        freeze_again(twin, begun["frozen"])
     match(twin, settings.regularization)
     _check_effects(settings, model, twin, accelerator)
-    return Prepared(sessions, twin, sampler, accelerator, started)
+    return Prepared(sessions, twin, sampler, accelerator, started, going_on, begun)
 
 
 def _check_effects(settings: Settings, model: ModelConfig | LegacyModelConfig, twin: AnyTwin, accelerator: str) -> None:

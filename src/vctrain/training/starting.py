@@ -54,6 +54,34 @@ class Started:
             "vision": vision,
         }
 
+    def record(self) -> dict[str, Any]:
+        """What a run remembers of this for its end, in plain values: a resumed run cannot find it out again."""
+        report = self.report()
+        return {
+            "from": str(self.checkpoint.path),
+            "frozen": list(self.frozen),
+            "digest": self.digest,
+            "tensors": {key: report[key] for key in ("loaded", "of", "changed", "frozen")},
+            "vision": {key: report["vision"][key] for key in ("loaded", "changed", "frozen")},
+        }
+
+
+def reopened(specs: Sequence[SessionSpec], checkpoint: Checkpoint) -> tuple[Session, ...]:
+    """The sessions of a run that goes on from its ``checkpoint``: the same recordings, units and trials.
+
+    Raises ContractError if a session or unit is missing, or a recording is another one than when the run began.
+    """
+    matched = open_for_checkpoint(specs, checkpoint.sessions, checkpoint.content["context"], all_required=True)
+    for session in matched.sessions:
+        stored = checkpoint.sessions[session.index]
+        found, known = session.describe()["fingerprint"], stored["fingerprint"]
+        if found != known:
+            raise ContractError(
+                f"session {session.name}: the recording is not the one this run began with (fingerprint {known})",
+                hint=f"restore it, or start anew from the weights with vctrain finetune {checkpoint.path}",
+            )
+    return matched.sessions
+
 
 def settings_of(target: str) -> tuple[str, dict[str, Any]]:
     """The name of a checkpoint as a source of settings, and the settings it was trained with."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from vctrain.metrics.bps import PoissonSums, mean_over_units, overall
 
@@ -26,3 +28,23 @@ class ValidationResult:
             same = overall([mean_over_units(b) for b, o in zip(self.bps, oracle, strict=True) if o is not None])
             if same is not None and self.oracle_overall:
                 self.fraction_of_oracle = same / self.oracle_overall
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The figures of a validation, without the sums they come from."""
+
+    bps_overall: float
+    by_session: dict[str, float | None]
+    oracle_overall: float | None
+    fraction_of_oracle: float | None
+
+    @classmethod
+    def of(cls, result: ValidationResult) -> Scores:
+        """Those of ``result``, which has units with spikes."""
+        assert result.bps_overall is not None
+        return cls(result.bps_overall, result.by_session, result.oracle_overall, result.fraction_of_oracle)
+
+    def state(self) -> dict[str, Any]:
+        """Plain numbers, of which `Scores` can be made again."""
+        return dict(self.__dict__)

@@ -16,7 +16,7 @@ from vctrain.errors import NumericsError
 from vctrain.runs import directory
 from vctrain.runs.metrics_file import MetricsFile
 from vctrain.training.module import TwinModule
-from vctrain.training.validation import ValidationResult
+from vctrain.training.validation import Scores
 
 
 class Records(pl.Callback):
@@ -26,14 +26,22 @@ class Records(pl.Callback):
     def __init__(self, run_dir: Path, settings: Settings, subjects: Sequence[str], rank: int) -> None:
         self.run_dir, self.rank, self.subjects = run_dir, rank, tuple(subjects)
         self.total_steps = settings.trainer.max_epochs * settings.trainer.steps_per_epoch
+        self.max_epochs = settings.trainer.max_epochs
         self.curriculum = settings.data.curriculum
-        self._best: ValidationResult | None = None
+        self._best: Scores | None = None
         self.progress = console.TrainingProgress()
         self.metrics = MetricsFile(run_dir)
         self.started = 0.0
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": None if self._best is None else self._best.state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        best = state_dict["best"]
+        self._best = None if best is None else Scores(**best)
+
     @property
-    def best(self) -> ValidationResult:
+    def best(self) -> Scores:
         """The validation with the highest val_bps_overall so far."""
         if self._best is None:
             raise NumericsError("the run ended before its first validation", hint="raise trainer.max_epochs")
@@ -42,7 +50,6 @@ class Records(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.started = time.monotonic()
         if self.rank == 0:
-            directory.update_run(self.run_dir, state="running")
             self.progress.start(self.total_steps, "training")
 
     def on_train_batch_end(
@@ -59,13 +66,13 @@ class Records(pl.Callback):
         result = pl_module.results
         if result is None or result.bps_overall is None:
             return
-        if self._best is None or result.bps_overall > (self._best.bps_overall or -float("inf")):
-            self._best = result
+        if self._best is None or result.bps_overall > self._best.bps_overall:
+            self._best = Scores.of(result)
         if self.rank != 0:
             return
         row: dict[str, Any] = {
             "step": trainer.global_step,
-            "epoch": trainer.current_epoch,
+            "epoch": pl_module.finished_epoch,
             "lr": trainer.optimizers[0].param_groups[-1]["lr"],
             "train_loss": loss,
             "val_bps_overall": result.bps_overall,
@@ -84,7 +91,7 @@ class Records(pl.Callback):
         directory.update_run(self.run_dir, best_score=self.best.bps_overall, step=trainer.global_step)
         oracle = "" if result.fraction_of_oracle is None else f"  {result.fraction_of_oracle:.1%} of the oracle"
         self.progress.line(
-            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  step {trainer.global_step}  "
+            f"epoch {pl_module.finished_epoch + 1}/{self.max_epochs}  step {trainer.global_step}  "
             f"{seconds:.0f} s  train_loss {loss:.4f}  val_bps_overall {result.bps_overall:.4f}{oracle}"
         )
 

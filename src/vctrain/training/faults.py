@@ -1,0 +1,42 @@
+"""Which failures of a training are those of the machine or of another process, and what can be done about them?"""
+
+from __future__ import annotations
+
+import errno
+import re
+
+import torch
+
+from vctrain.errors import FaultError, LostProcessError, VctrainError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LOST = re.compile(
+    r"gloo|connection (closed|reset)|socket timeout|timed out (waiting|after)|watchdog|nccl|broken pipe|peer", re.I
+)
+_NO_MEMORY = re.compile(r"can't allocate memory|cannot allocate memory|out of memory", re.I)
+
+
+def as_fault(error: BaseException, where: str, run_dir: object, batch: str) -> VctrainError | None:
+    """The FaultError that ``error`` means, or None if it is something else.
+
+    ``where`` is this process's place (`Watchdog.place`), ``batch`` what can be said of batch sizes.
+    """
+    again = f"vctrain resume {run_dir} goes on from the last checkpoint"
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))
+    ):
+        return FaultError(f"out of memory ({where})", hint=f"{batch}; {again}")
+    if isinstance(error, RuntimeError) and _is_lost(error):
+        first = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        return LostProcessError(
+            f"another process is gone or did not answer ({where}): {first}", hint=f"see what it said; {again}"
+        )
+    if isinstance(error, OSError) and error.errno in FULL:
+        named = f"{error.filename}: " if error.filename else ""
+        return FaultError(f"{named}{error.strerror}", hint=f"make room, then {again}")
+    return None
+
+
+def _is_lost(error: RuntimeError) -> bool:
+    distributed = torch.distributed.is_available() and isinstance(error, torch.distributed.DistError)
+    return distributed or bool(_LOST.search(str(error)))
