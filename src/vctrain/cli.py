@@ -21,10 +21,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from vctrain import __version__, console
-from vctrain.errors import FaultError, Terminated, UsageError, VctrainError
+from vctrain.errors import FaultError, PreemptedError, Terminated, UsageError, VctrainError
 
 VERBS: Mapping[str, tuple[str, str]] = {
     "train": ("vctrain.commands.train:train", "Train a twin of a preset on recordings or simulated sessions."),
+    "resume": ("vctrain.commands.resume:resume", "Go on with a run that was stopped, preempted or killed."),
     "finetune": ("vctrain.commands.finetune:finetune", "Train on from a checkpoint, with parts of it frozen."),
     "modulator-only": ("vctrain.commands.modulator_only:modulator_only", "Train a twin of behaviour alone."),
     "eval-bps": ("vctrain.commands.eval_bps:eval_bps", "Exact bits per spike of checkpoints or runs."),
@@ -45,6 +46,7 @@ BROKEN_PIPE = 141
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _ENVIRONMENT = (
     errno.ENOSPC,
+    errno.EFBIG,
     errno.EDQUOT,
     errno.EACCES,
     errno.EPERM,
@@ -130,8 +132,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     console.configure(json="--json" in options, quiet="--quiet" in options, debug="--debug" in options)
     sys.excepthook = functools.partial(_on_bug, arguments)
-    # Lightning leaves a handler that is there alone; its own would end the process with 0.
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    # From its first step on a run listens itself, saves and ends with 75; before that there is nothing to save.
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, _on_sigterm)
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments or ["--help"], prog_name="vctrain", standalone_mode=False)
@@ -173,7 +176,7 @@ def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _end_interrupted(arguments: Sequence[str]) -> NoReturn:
-    if signal.SIGTERM in _signals:
+    if _signals:
         _fail(TERMINATED, "terminated", "", arguments)
     _fail(INTERRUPTED, "interrupted", "", arguments)
 
@@ -187,19 +190,23 @@ def _leave_closed_pipe() -> NoReturn:
 def _end(error: VctrainError, arguments: Sequence[str]) -> NoReturn:
     if console.debug_mode():
         traceback.print_exception(error)
-    _fail(error.code, error.message, error.hint, arguments)
+    _fail(error.code, error.message, error.hint, arguments, error.run)
 
 
-def _fail(code: int, message: str, hint: str, arguments: Sequence[str]) -> NoReturn:
-    console.error(message, hint)
-    _emit_failure(code, message, hint, arguments)
+def _fail(code: int, message: str, hint: str, arguments: Sequence[str], run: str | None = None) -> NoReturn:
+    if code == PreemptedError.code:
+        console.stopped(message, hint)
+    else:
+        console.error(message, hint)
+    _emit_failure(code, message, hint, arguments, run)
     sys.exit(code)
 
 
-def _emit_failure(code: int, message: str, hint: str, arguments: Sequence[str]) -> None:
+def _emit_failure(code: int, message: str, hint: str, arguments: Sequence[str], run: str | None = None) -> None:
     if console.json_mode():
         said = {"code": code, "message": console.one_line(message), "hint": console.one_line(hint)}
-        console.emit_json({"ok": False, "command": command_of(arguments), "error": said})
+        failure: dict[str, object] = {"ok": False, "command": command_of(arguments), "error": said}
+        console.emit_json(failure if run is None else {**failure, "run": run})
 
 
 def _on_bug(

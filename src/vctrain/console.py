@@ -97,6 +97,15 @@ def warn(text: str) -> None:
         _say(f"warning: {text}", style="yellow")
 
 
+def stopped(message: str, hint: str) -> None:
+    """The line that ends a command which stopped as it was asked to, on stderr."""
+    stop_progress()
+    _log("note", f"{message} ({hint})")
+    if rank() == 0:
+        _say(one_line(message), style="bold")
+        _say(f"  {one_line(hint)}", style="")
+
+
 def from_any_rank(text: str) -> None:
     """A line from whichever process this is, on stderr."""
     _say(text, "")

@@ -14,6 +14,7 @@ from vctrain.commands.shown_runs import show_plan, show_result
 from vctrain.config.resolve import DEFAULT, Resolved, resolve
 from vctrain.errors import UsageError
 from vctrain.runs.directory import plan_run_dir
+from vctrain.runs.stopping import limit_time
 
 Target = Annotated[str, typer.Argument(metavar="CKPT", help="Checkpoint or run directory to start from.")]
 Load = Annotated[options.Load, typer.Option("--load", help="Tensors to take: all that fit, or vision only.")]
@@ -50,6 +51,7 @@ def finetune(
     refit_readout: Refit = None,
     compare_scratch: Scratch = False,
     run_dir: options.RunDir = None,
+    time_limit: options.TimeLimit = None,
     devices: options.Devices = None,
     nodes: options.Nodes = None,
     accelerator: options.OnAccelerator = None,
@@ -72,6 +74,7 @@ def finetune(
       vctrain finetune old.pt --data sessions.yaml --freeze core --refit-readout Allen_2022-02-16
     """
     console.configure(json=json, quiet=quiet, debug=debug)
+    limit_time(time_limit)
     # Torch is needed to know what the checkpoint was trained with.
     from vctrain.training import fit, plan
     from vctrain.training.starting import settings_of

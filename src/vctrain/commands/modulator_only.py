@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from vctrain import console
 from vctrain.commands import options
-from vctrain.commands.train import run
+from vctrain.commands.train import begin
 from vctrain.config.resolve import resolve
 from vctrain.errors import UsageError
+from vctrain.runs.stopping import limit_time
 
 MODEL = "modulator_only_convgru"
 """The model where --set names none."""
@@ -20,6 +21,7 @@ def modulator_only(
     config: options.ConfigFile = None,
     set_: options.Set = None,
     run_dir: options.RunDir = None,
+    time_limit: options.TimeLimit = None,
     devices: options.Devices = None,
     nodes: options.Nodes = None,
     accelerator: options.OnAccelerator = None,
@@ -40,6 +42,7 @@ def modulator_only(
       vctrain modulator-only --preset backimage --data sessions.yaml --set model=modulator_only_concat_convgru
     """
     console.configure(json=json, quiet=quiet, debug=debug)
+    limit_time(time_limit)
     flags = {
         "seed": seed,
         "data.path": data,
@@ -59,4 +62,4 @@ def modulator_only(
         raise UsageError(
             "modulator-only: the model reads the stimulus", hint=f"choose one with stimulus: false, such as {MODEL}"
         )
-    run("modulator-only", preset, config or [], sets, flags, run_dir, dry_run)
+    begin("modulator-only", preset, config or [], sets, flags, run_dir, dry_run)

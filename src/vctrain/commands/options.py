@@ -61,6 +61,10 @@ Set = Annotated[
 RunDir = Annotated[
     Path | None, typer.Option("--run-dir", metavar="DIR", help="Run directory to create [default: runs/<name>].")
 ]
+TimeLimit = Annotated[
+    str | None,
+    typer.Option("--time-limit", metavar="H:MM:SS", help="Save and end with 75 shortly before this much time is over."),
+]
 Devices = Annotated[
     int | None,
     typer.Option("--devices", metavar="N", min=1, help="Processes on this machine, one a device [default: 1]."),

@@ -14,6 +14,7 @@ from vctrain.config.layers import leaves
 from vctrain.config.resolve import SIMULATED, Resolved, resolve
 from vctrain.errors import UsageError
 from vctrain.runs.directory import plan_run_dir
+from vctrain.runs.stopping import limit_time
 
 QUICK = "quick"
 """The overlay of a preset that is sized for a few cores and simulated sessions."""
@@ -27,6 +28,7 @@ def train(
     config: options.ConfigFile = None,
     set_: options.Set = None,
     run_dir: options.RunDir = None,
+    time_limit: options.TimeLimit = None,
     devices: options.Devices = None,
     nodes: options.Nodes = None,
     accelerator: options.OnAccelerator = None,
@@ -59,10 +61,11 @@ def train(
         "trainer.nodes": nodes,
         "trainer.accelerator": None if accelerator is None else accelerator.value,
     }
-    run("train", preset, config or [], set_ or [], flags, run_dir, dry_run)
+    limit_time(time_limit)
+    begin("train", preset, config or [], set_ or [], flags, run_dir, dry_run)
 
 
-def run(
+def begin(
     command: str,
     preset: str | None,
     config: Sequence[Path],
@@ -71,21 +74,47 @@ def run(
     run_dir: Path | None,
     dry_run: bool,
 ) -> None:
-    """Resolve, plan and train, as `train` and `modulator-only` do; ``flags`` by dotted path."""
+    """Resolve, plan and train, as several verbs do; ``flags`` by dotted path."""
+    early = _resolved(preset, config, sets, flags)
+    planned = plan_run_dir(early.settings, early.provenance, run_dir)
+    resolved = resolved_for(preset, config, sets, flags, create=not dry_run)
+    from vctrain.training import fit, plan
+
+    if dry_run:
+        described = plan.describe(resolved.settings) if resolved.settings.data.path else _description_before(resolved)
+        show_plan(command, resolved, described, str(planned))
+        return
+    result = fit.train(resolved.settings, run_dir=planned, provenance=resolved.provenance, argv=sys.argv)
+    show_result(command, result)
+
+
+def _resolved(
+    preset: str | None, config: Sequence[Path], sets: Sequence[str], flags: Mapping[str, object], *overlays: str
+) -> Resolved:
     if preset is None and not config:
         known = ", ".join(presets.names())
         raise UsageError("no settings to train with", hint=f"add --preset NAME (there are: {known}) or --config FILE")
+    return resolve(preset, config, sets, flags, overlays=overlays)
+
+
+def resolved_for(
+    preset: str | None,
+    config: Sequence[Path],
+    sets: Sequence[str],
+    flags: Mapping[str, object],
+    *,
+    create: bool,
+) -> Resolved:
+    """The settings of a new run, with sessions simulated where none are given (if ``create``), and said so."""
 
     def resolved_with(*overlays: str) -> Resolved:
-        return resolve(preset, config, sets, flags, overlays=overlays)
+        return _resolved(preset, config, sets, flags, *overlays)
 
     resolved = resolved_with()
     simulated = resolved.settings.data.path is None
     if simulated:
         console.note("no --data: training on simulated sessions")
-    planned = plan_run_dir(resolved.settings, resolved.provenance, run_dir)
     # Torch is imported from here on, after settings and run directory were found to be good.
-    from vctrain.training import fit, plan
     from vctrain.training.engine import check_devices, resolve_accelerator
 
     trainer = resolved.settings.trainer
@@ -95,13 +124,8 @@ def run(
         if hardware == "cpu" and QUICK in resolved.overlays:
             resolved = _announced_quick(resolved, resolved_with(QUICK))
         _check_simulated_types(resolved)
-        resolved = _with_simulated_sessions(resolved, create=not dry_run)
-    if dry_run:
-        described = plan.describe(resolved.settings) if resolved.settings.data.path else _description_before(resolved)
-        show_plan(command, resolved, described, str(planned))
-        return
-    result = fit.train(resolved.settings, run_dir=planned, provenance=resolved.provenance, argv=sys.argv)
-    show_result(command, result)
+        resolved = _with_simulated_sessions(resolved, create)
+    return resolved
 
 
 def _check_simulated_types(resolved: Resolved) -> None:

@@ -116,6 +116,14 @@ def read_settings(path: Path) -> Settings:
     return check(Settings, read_mapping(path), lambda dotted: str(path))
 
 
+def read_provenance(path: Path) -> dict[str, str]:
+    """The source of each setting, from the comments of a run directory's ``config.yaml`` as `render` wrote them."""
+    commented = [line.rpartition("  # ") for line in path.read_text(encoding="utf-8").splitlines()]
+    sources = [source for before, mark, source in commented if mark]
+    paths = [dotted for dotted, _ in leaves(read_mapping(path))]
+    return dict(zip(paths, sources, strict=True)) if len(paths) == len(sources) else {}
+
+
 def description(path: Path) -> str:
     """The ``description:`` of a preset or model file."""
     return " ".join(str(read_mapping(path).get("description", "")).split())

@@ -132,7 +132,7 @@ def _birth(path: Path, settings: Settings, argv: Sequence[str]) -> dict[str, Any
         "command": shlex.join(argv),
         "argv": list(argv),
         "cwd": str(Path.cwd()),
-        "versions": _versions(),
+        "versions": versions(),
         "git": _git(Path(vctrain.__file__)),
         "host": {
             "name": socket.gethostname(),
@@ -149,14 +149,15 @@ def _birth(path: Path, settings: Settings, argv: Sequence[str]) -> dict[str, Any
     }
 
 
-def _versions() -> dict[str, str | None]:
-    versions: dict[str, str | None] = {"vctrain": vctrain.__version__, "python": platform.python_version()}
+def versions() -> dict[str, str | None]:
+    """What this run is made with."""
+    found: dict[str, str | None] = {"vctrain": vctrain.__version__, "python": platform.python_version()}
     for library in _LIBRARIES:
         try:
-            versions[library] = metadata.version(library)
+            found[library] = metadata.version(library)
         except metadata.PackageNotFoundError:
-            versions[library] = None
-    return versions
+            found[library] = None
+    return found
 
 
 def _git(source: Path) -> dict[str, Any] | None:

@@ -170,7 +170,8 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any
 def _begin_records(run_dir: Path, going_on: Checkpoint | None) -> None:
     """On rank 0, before the first step: the state, and figures of steps that are to be taken again out of the way."""
     if going_on is None:
-        directory.update_run(run_dir, state="running")
+        MetricsFile(run_dir).keep_until(0, validated=False)
+        directory.update_run(run_dir, state="running", error=None)
         return
     progress = going_on.content["progress"]
     dropped = MetricsFile(run_dir).keep_until(progress["step"], validated=progress["validated"])
