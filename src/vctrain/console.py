@@ -103,7 +103,7 @@ def stopped(message: str, hint: str) -> None:
     _log("note", f"{message} ({hint})")
     if rank() == 0:
         _say(one_line(message), style="bold")
-        _say(f"  {one_line(hint)}", style="")
+        _say(f"hint: {one_line(hint)}", style="")
 
 
 def from_any_rank(text: str) -> None:

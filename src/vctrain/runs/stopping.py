@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -109,14 +111,27 @@ def limit_time(time_limit: str | None) -> None:
     if time_limit is not None:
         seconds = seconds_of(time_limit)
         ends.append(time.time() + seconds - margin(seconds))
-    job_end = os.environ.get(SLURM_END, "")
-    if job_end.isdigit():
-        left = float(job_end) - time.time()
-        ends.append(float(job_end) - margin(max(left, 0.0)))
+    if (left := _left_of_slurm_job()) is not None:
+        ends.append(time.time() + left - margin(left))
     if STOP_AT in os.environ:
         ends.append(float(os.environ[STOP_AT]))
     if ends:
         os.environ[STOP_AT] = repr(min(ends))
+
+
+def _left_of_slurm_job() -> float | None:
+    """Seconds until SLURM ends the job of this process; None outside of jobs, without a limit, and off rank 0."""
+    job_end, job = os.environ.get(SLURM_END, ""), os.environ.get("SLURM_JOB_ID")
+    if job_end.isdigit():
+        return max(float(job_end) - time.time(), 1.0)
+    # One process asks; all hear of it.
+    if job is None or int(os.environ.get("SLURM_PROCID", "0")) > 0 or shutil.which("squeue") is None:
+        return None
+    asked = subprocess.run(
+        ["squeue", "--noheader", "--job", job, "--format=%L"], capture_output=True, text=True, timeout=60, check=False
+    )
+    left = asked.stdout.strip()
+    return seconds_of(left) if asked.returncode == 0 and re.fullmatch(r"[\d:-]+", left) else None
 
 
 def stop_time() -> float | None:

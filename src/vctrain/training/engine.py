@@ -72,6 +72,7 @@ def _hush() -> None:
         ".*in eval mode at the start of training.*",
         ".*broadcast_buffers.*",
         ".*sync_dist.*",
+        ".*srun.*command is available on your system.*",
         ".*resuming from a checkpoint that ended before the epoch ended.*",
     ):
         warnings.filterwarnings("ignore", message=pattern)
