@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,8 @@ def _process_start(pid: int) -> str | None:
 def _beat(path: Path, mine: dict[str, Any], ended: threading.Event) -> None:
     while not ended.wait(BEAT_SECONDS):
         if _read(path) == mine:
-            os.utime(path)
+            with suppress(FileNotFoundError):
+                os.utime(path)
 
 
 def _words(found: dict[str, Any]) -> str:
