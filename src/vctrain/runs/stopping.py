@@ -131,7 +131,10 @@ def _left_of_slurm_job() -> float | None:
         ["squeue", "--noheader", "--job", job, "--format=%L"], capture_output=True, text=True, timeout=60, check=False
     )
     left = asked.stdout.strip()
-    return seconds_of(left) if asked.returncode == 0 and re.fullmatch(r"[\d:-]+", left) else None
+    if asked.returncode or not re.fullmatch(r"[\d:-]+", left):
+        # UNLIMITED, or a job that squeue does not know any more
+        return None
+    return seconds_of(left) if left.strip("0:-") else 1.0
 
 
 def stop_time() -> float | None:
