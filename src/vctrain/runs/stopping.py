@@ -113,8 +113,7 @@ def limit_time(time_limit: str | None) -> None:
         ends.append(time.time() + seconds - margin(seconds))
     if (left := _left_of_slurm_job()) is not None:
         ends.append(time.time() + left - margin(left))
-    if STOP_AT in os.environ:
-        ends.append(float(os.environ[STOP_AT]))
+    os.environ.pop(STOP_AT, None)
     if ends:
         os.environ[STOP_AT] = repr(min(ends))
 
