@@ -14,7 +14,7 @@ from vctrain.config.datasets import load_dataset_configs
 from vctrain.data.contract import open_for_checkpoint
 from vctrain.data.opening import open_sessions
 from vctrain.runs.metrics_file import MetricsFile
-from vctrain.training import fit
+from vctrain.training import fit, loaders
 from vctrain.training.plan import describe
 from vctrain.training.prepare import prepare
 
@@ -58,7 +58,7 @@ def test_a08_the_curriculum_never_reaches_validation(tiny_data) -> None:
     found = []
     for changes in ({}, CURRICULUM):
         prepared = prepare(settings(tiny_data, changes), 1)
-        loader = fit.validation_loader(prepared.sessions, "val", prepared.twin, 0, 1)
+        loader = loaders.validation_loader(prepared.sessions, "val", prepared.twin, 0, 1)
         found.append(([part.stim for batch in loader for part in batch.parts], prepared.sampler.clips(0).start))
     assert all(torch.equal(a, b) for a, b in zip(found[0][0], found[1][0], strict=True))
     assert found[0][1].tolist() != found[1][1].tolist()

@@ -61,6 +61,9 @@ def smaller(arguments: list[str]) -> list[str]:
     options = SMALLER.get(arguments[0], {})
     if arguments[0] == "modulator-only":
         options = {path: value for path, value in SMALLER["train"].items() if path != "model"}
-    if arguments[0] in ("train", "finetune", "modulator-only"):
+    if arguments[0] == "resume":
+        # a run that goes on keeps its settings
+        options = SMALLER["train"] if "--or-start" in arguments else {}
+    if arguments[0] in ("train", "resume", "finetune", "modulator-only"):
         return [*arguments, *(word for path, value in options.items() for word in ("--set", f"{path}={value}"))]
     return [*arguments, *(word for option in options.items() for word in option)]

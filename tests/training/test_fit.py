@@ -19,7 +19,7 @@ from vctrain.evaluation.evaluate import evaluate
 from vctrain.models.twin import Twin, context_of
 from vctrain.runs.checkpoints import read_checkpoint
 from vctrain.runs.metrics_file import MetricsFile
-from vctrain.training import fit, plan
+from vctrain.training import fit, loaders, plan
 
 NAMES = ("SimA_2024-01-01", "SimB_2024-01-02")
 
@@ -121,7 +121,7 @@ def test_every_validation_scores_each_frame_once(tiny_run) -> None:
     twin = Twin(tiny_run.settings.model, sessions)
     for split in ("train", "val"):
         seen: dict[int, float] = {0: 0.0, 1: 0.0}
-        for batch in fit.validation_loader(sessions, split, twin, 0, 1):
+        for batch in loaders.validation_loader(sessions, split, twin, 0, 1):
             for part in batch.parts:
                 seen[part.session] += float(part.dfs.sum())
                 assert part.rate_true is not None

@@ -65,6 +65,10 @@ TimeLimit = Annotated[
     str | None,
     typer.Option("--time-limit", metavar="H:MM:SS", help="Save and end with 75 shortly before this much time is over."),
 ]
+MaxMinutes = Annotated[
+    float | None,
+    typer.Option("--max-minutes", metavar="N", min=0.0, help="Train as many steps as fit; speed is measured once."),
+]
 Devices = Annotated[
     int | None,
     typer.Option("--devices", metavar="N", min=1, help="Processes on this machine, one a device [default: 1]."),

@@ -26,6 +26,7 @@ FLAGS = {
     "trainer.devices": "--devices",
     "trainer.nodes": "--nodes",
     "trainer.accelerator": "--accelerator",
+    "trainer.max_minutes": "--max-minutes",
     "start.checkpoint": "--checkpoint",
     "start.load": "--load",
     "start.freeze_vision": "--freeze-vision",

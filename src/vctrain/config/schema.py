@@ -104,6 +104,8 @@ class TrainerConfig(Config):
     max_minutes: PositiveFloat | None = None
     """Fit the schedule to this much training: speed is measured once, and `max_epochs` and `steps_per_epoch` replaced
     by what fits."""
+    measured_step_seconds: PositiveFloat | None = None
+    """Written by a run that fitted its schedule to `max_minutes`; where it is set, nothing is measured again."""
     silence_minutes: PositiveFloat = 30.0
     """How long one process may wait for the others before the run ends as failed."""
 

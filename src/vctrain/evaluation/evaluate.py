@@ -13,7 +13,7 @@ from vctrain.errors import ContractError
 from vctrain.runs.checkpoints import Checkpoint, read_checkpoint
 from vctrain.runs.supervisor import launched_externally, run_ranks
 from vctrain.training.engine import build_trainer, check_devices, resolve_accelerator, world
-from vctrain.training.fit import validation_loader
+from vctrain.training.loaders import validation_loader
 from vctrain.training.module import TwinModule
 from vctrain.training.validation import ValidationResult
 

@@ -113,8 +113,7 @@ def limit_time(time_limit: str | None) -> None:
         ends.append(time.time() + seconds - margin(seconds))
     if (left := _left_of_slurm_job()) is not None:
         ends.append(time.time() + left - margin(left))
-    if STOP_AT in os.environ:
-        ends.append(float(os.environ[STOP_AT]))
+    os.environ.pop(STOP_AT, None)
     if ends:
         os.environ[STOP_AT] = repr(min(ends))
 
@@ -131,7 +130,10 @@ def _left_of_slurm_job() -> float | None:
         ["squeue", "--noheader", "--job", job, "--format=%L"], capture_output=True, text=True, timeout=60, check=False
     )
     left = asked.stdout.strip()
-    return seconds_of(left) if asked.returncode == 0 and re.fullmatch(r"[\d:-]+", left) else None
+    if asked.returncode or not re.fullmatch(r"[\d:-]+", left):
+        # UNLIMITED, or a job that squeue does not know any more
+        return None
+    return seconds_of(left) if left.strip("0:-") else 1.0
 
 
 def stop_time() -> float | None:

@@ -16,16 +16,14 @@ _LOST = re.compile(
 _NO_MEMORY = re.compile(r"can't allocate memory|cannot allocate memory|out of memory", re.I)
 
 
-def as_fault(error: BaseException, where: str, run_dir: object, batch: str) -> VctrainError | None:
+def as_fault(error: BaseException, where: str, run_dir: object) -> VctrainError | None:
     """The FaultError that ``error`` means, or None if it is something else.
 
-    ``where`` is this process's place (`Watchdog.place`), ``batch`` what can be said of batch sizes.
+    ``where`` is this process's place (`Watchdog.place`).
     """
     again = f"vctrain resume {run_dir} goes on from the last checkpoint"
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))
-    ):
-        return FaultError(f"out of memory ({where})", hint=f"{batch}; {again}")
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
+        return FaultError(f"out of memory ({where})", hint="lower data.batch_clips or data.clip_frames")
     if isinstance(error, RuntimeError) and _is_lost(error):
         first = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         return LostProcessError(

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging
 
 from vctrain import console
 from vctrain.config.model import ModelConfig
 from vctrain.config.resolve import read_settings
 from vctrain.config.schema import Settings, StartConfig
-from vctrain.data.loader import EvalLoader, Reads, TrainLoader
-from vctrain.data.session import Session
-from vctrain.errors import UsageError
-from vctrain.models.build import AnyTwin
+from vctrain.errors import FaultError, UsageError
 from vctrain.models.twin import Twin
 from vctrain.runs import directory
 from vctrain.runs.checkpoint_files import BEST
@@ -27,6 +26,7 @@ from vctrain.runs.metrics_file import MetricsFile
 from vctrain.runs.stopping import stop_time
 from vctrain.runs.supervisor import launched_externally, run_ranks
 from vctrain.training.allocator import keep_freed_memory
+from vctrain.training.budget import SOURCE, fitted
 from vctrain.training.callbacks.boundaries import Boundaries
 from vctrain.training.callbacks.checkpoints import Checkpoints
 from vctrain.training.callbacks.records import Records
@@ -35,17 +35,14 @@ from vctrain.training.engine import build_trainer, world
 from vctrain.training.faults import as_fault
 from vctrain.training.freezing import check_unchanged
 from vctrain.training.initialise import initialise
+from vctrain.training.largest import largest_batch
+from vctrain.training.loaders import training_loader, validation_loader
 from vctrain.training.loading import part_of
 from vctrain.training.module import TwinModule
 from vctrain.training.prepare import Prepared, prepare
 from vctrain.training.recording import keeps_records, note_sessions, owned
 from vctrain.training.starting import model_of
 from vctrain.training.validation import Scores
-
-EVAL_FRAMES = 240
-EVAL_CLIPS = 4
-"""The one canonical shape of evaluation chunks: the digits of a figure must not depend on the batch size or the
-ranks."""
 
 
 def train(settings: Settings, *, run_dir: Path, provenance: Mapping[str, str], argv: Sequence[str]) -> dict[str, Any]:
@@ -56,11 +53,23 @@ def train(settings: Settings, *, run_dir: Path, provenance: Mapping[str, str], a
     """
     settings = with_absolute_paths(settings)
     prepared = prepare(settings, settings.trainer.devices * settings.trainer.nodes)
+    settings, provenance = _fitted(settings, provenance, prepared)
     if keeps_records():
         directory.create_run_dir(run_dir, settings, provenance, argv)
         directory.write_contract(run_dir, [session.describe() for session in prepared.sessions])
     with owned(run_dir):
         return carry_out(settings, prepared, run_dir)
+
+
+def _fitted(
+    settings: Settings, provenance: Mapping[str, str], prepared: Prepared
+) -> tuple[Settings, Mapping[str, str]]:
+    """`budget.fitted`, and where the numbers come from."""
+    chosen = fitted(settings, prepared)
+    if chosen is settings:
+        return settings, provenance
+    names = ("max_epochs", "steps_per_epoch", "measured_step_seconds")
+    return chosen, {**provenance, **{f"trainer.{name}": SOURCE for name in names}}
 
 
 def with_absolute_paths(settings: Settings) -> Settings:
@@ -148,18 +157,10 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any
         gradient_clip_val=settings.optim.grad_clip or None,
         default_root_dir=str(run_dir),
     )
-    train_loader = TrainLoader(
-        prepared.sampler,
-        sessions,
-        rank=rank,
-        steps_per_epoch=per_epoch * accumulate,
-        start_step=lambda: trainer.global_step * accumulate,
-        pin_memory=prepared.accelerator == "gpu",
-        reads=reads_of(twin),
-    )
+    train_loader = training_loader(settings, prepared, rank, lambda: trainer.global_step)
     val_loader = validation_loader(sessions, "val", twin, rank, world_size)
     path = None if going_on is None else str(going_on.path)
-    with _faults_named(settings, run_dir, watchdog), closing(boundaries), closing(watchdog):
+    with _faults_named(settings, prepared, run_dir, watchdog), closing(boundaries), closing(watchdog):
         trainer.fit(module, train_dataloaders=train_loader, val_dataloaders=val_loader, ckpt_path=path)
         checkpoints.save_final(trainer)
         if prepared.begun is not None:
@@ -183,14 +184,23 @@ def _begin_records(run_dir: Path, going_on: Checkpoint | None) -> None:
 
 
 @contextmanager
-def _faults_named(settings: Settings, run_dir: Path, watchdog: Watchdog) -> Iterator[None]:
+def _faults_named(settings: Settings, prepared: Prepared, run_dir: Path, watchdog: Watchdog) -> Iterator[None]:
     """What the machine or another process did, in words and with what to do next."""
     try:
         yield
+    except torch.OutOfMemoryError as error:
+        data, place = settings.data, watchdog.place
+        traceback.clear_frames(error.__traceback__)
+        largest = largest_batch(settings, prepared)
+        raise FaultError(
+            f"out of memory ({place}): data.batch_clips {data.batch_clips} of data.clip_frames {data.clip_frames} "
+            "do not fit",
+            hint="no batch fits; lower data.clip_frames"
+            if largest is None
+            else f"{largest} clips fit: --set data.batch_clips={largest}, or lower data.clip_frames",
+        ) from error
     except Exception as error:
-        data = settings.data
-        batch = f"lower data.batch_clips ({data.batch_clips}) or data.clip_frames ({data.clip_frames})"
-        fault = as_fault(error, watchdog.place, run_dir, batch)
+        fault = as_fault(error, watchdog.place, run_dir)
         if fault is None:
             raise
         raise fault from error
@@ -230,26 +240,6 @@ def _taken(begun: Mapping[str, Any] | None) -> dict[str, Any]:
         "tensors": dict(begun["tensors"]),
         "vision": {**vision, "unchanged_at_end": True if vision["frozen"] else None},
     }
-
-
-def reads_of(twin: AnyTwin) -> Reads:
-    """What of a clip is read for this twin."""
-    return Reads(stim=twin.reads_stimulus, history=twin.history_frames)
-
-
-def validation_loader(sessions: Sequence[Session], split: str, twin: AnyTwin, rank: int, world_size: int) -> EvalLoader:
-    """Every frame of ``split`` once, in canonical chunks, with the true rates where they are known."""
-    return EvalLoader(
-        sessions,
-        split=split,
-        context=twin.context,
-        frames=EVAL_FRAMES,
-        clips=EVAL_CLIPS,
-        rank=rank,
-        world_size=world_size,
-        rate_true=True,
-        reads=reads_of(twin),
-    )
 
 
 def _callbacks(settings: Settings, *ours: pl.Callback) -> list[pl.Callback]:

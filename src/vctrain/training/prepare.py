@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,18 +80,7 @@ def prepare(settings: Settings, world_size: int, going_on: Checkpoint | None = N
     else:
         sessions = open_sessions(specs, context_of(settings.model), settings.data.settle_seconds)
         model = settings.model
-    sampler = ClipSampler(
-        sessions,
-        sampling=settings.data.sampling,
-        composition=settings.data.composition,
-        homogeneous=settings.data.homogeneous,
-        curriculum=settings.data.curriculum,
-        batch_clips=settings.data.batch_clips,
-        context=context_of(model),
-        clip_frames=settings.data.clip_frames,
-        seed=settings.seed,
-        world_size=world_size,
-    )
+    sampler = sampler_of(settings, sessions, context_of(model), world_size)
     twin = build_twin(model, sessions) if started is None else started.twin
     begun = None if started is None else started.record()
     if going_on is not None and (begun := going_on.content.get("start")) is not None:
@@ -98,6 +88,23 @@ def prepare(settings: Settings, world_size: int, going_on: Checkpoint | None = N
     match(twin, settings.regularization)
     _check_effects(settings, model, twin, accelerator)
     return Prepared(sessions, twin, sampler, accelerator, started, going_on, begun)
+
+
+def sampler_of(settings: Settings, sessions: Sequence[Session], context: int, world_size: int) -> ClipSampler:
+    """Which clips each step of a run takes; UsageError for a batch that these sessions and processes cannot share."""
+    data = settings.data
+    return ClipSampler(
+        sessions,
+        sampling=data.sampling,
+        composition=data.composition,
+        homogeneous=data.homogeneous,
+        curriculum=data.curriculum,
+        batch_clips=data.batch_clips,
+        context=context,
+        clip_frames=data.clip_frames,
+        seed=settings.seed,
+        world_size=world_size,
+    )
 
 
 def _check_effects(settings: Settings, model: ModelConfig | LegacyModelConfig, twin: AnyTwin, accelerator: str) -> None:

@@ -35,6 +35,7 @@ MAY_CHANGE = (
     "data.root",
 )
 """What a resumed run may change: how long, on what, how often it saves, and where the same recordings lie now."""
+_FITTED = ("trainer.max_epochs", "trainer.steps_per_epoch", "trainer.measured_step_seconds")
 _ONLY_HOW_TO_BEGIN = ("preset", "simulation", "start")
 
 
@@ -51,6 +52,10 @@ class Change:
 def changes(stored: Settings, wanted: Settings, sources: Mapping[str, str]) -> list[Change]:
     """What of ``wanted`` is not as in ``stored``, where it matters to a run that has begun."""
     old, new = (dict(leaves(settings.model_dump(mode="json"))) for settings in (stored, wanted))
+    measured = stored.trainer.measured_step_seconds is not None and wanted.trainer.measured_step_seconds is None
+    if measured and stored.trainer.max_minutes == wanted.trainer.max_minutes:
+        # the same command again: what it measured the first time holds
+        new |= {path: old[path] for path in _FITTED}
     differing = [path for path in (*old, *(path for path in new if path not in old)) if old.get(path) != new.get(path)]
     return [
         Change(path, old.get(path), new.get(path), sources.get(path, "default"))

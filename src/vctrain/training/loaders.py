@@ -1,0 +1,50 @@
+"""How do the clips of a run reach its twin, in training and in validation?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from vctrain.config.schema import Settings
+from vctrain.data.loader import EvalLoader, Reads, TrainLoader
+from vctrain.data.session import Session
+from vctrain.models.build import AnyTwin
+from vctrain.training.prepare import Prepared
+
+EVAL_FRAMES = 240
+EVAL_CLIPS = 4
+"""The one canonical shape of evaluation chunks: the digits of a figure must not depend on the batch size or the
+ranks."""
+
+
+def reads_of(twin: AnyTwin) -> Reads:
+    """What of a clip is read for this twin."""
+    return Reads(stim=twin.reads_stimulus, history=twin.history_frames)
+
+
+def training_loader(settings: Settings, prepared: Prepared, rank: int, step: Callable[[], int]) -> TrainLoader:
+    """The batches of an epoch on this process, from the optimizer step on that ``step`` names when it begins."""
+    accumulate = settings.trainer.accumulate
+    return TrainLoader(
+        prepared.sampler,
+        prepared.sessions,
+        rank=rank,
+        steps_per_epoch=settings.trainer.steps_per_epoch * accumulate,
+        start_step=lambda: step() * accumulate,
+        pin_memory=prepared.accelerator == "gpu",
+        reads=reads_of(prepared.twin),
+    )
+
+
+def validation_loader(sessions: Sequence[Session], split: str, twin: AnyTwin, rank: int, world_size: int) -> EvalLoader:
+    """Every frame of ``split`` once, in canonical chunks, with the true rates where they are known."""
+    return EvalLoader(
+        sessions,
+        split=split,
+        context=twin.context,
+        frames=EVAL_FRAMES,
+        clips=EVAL_CLIPS,
+        rank=rank,
+        world_size=world_size,
+        rate_true=True,
+        reads=reads_of(twin),
+    )
