@@ -81,3 +81,5 @@ class Checkpoints(Checkpoint):
         fresh = self.folder / f".{BEST}.part"
         link_or_copy(source, fresh)
         fresh.replace(self.folder / BEST)
+        # a rename does nothing between two names of one file
+        fresh.unlink(missing_ok=True)
