@@ -176,7 +176,9 @@ def _unequal(one: Any, other: Any, where: str = "") -> list[str]:
     if isinstance(one, Mapping) and isinstance(other, Mapping) and one.keys() == other.keys():
         return [found for key in one for found in _unequal(one[key], other[key], f"{where}/{key}")]
     if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
-        return [found for i, pair in enumerate(zip(one, other, strict=True)) for found in _unequal(*pair, f"{where}/{i}")]
+        return [
+            found for i, pair in enumerate(zip(one, other, strict=True)) for found in _unequal(*pair, f"{where}/{i}")
+        ]
     return [] if one == other or (one != one and other != other) else [where]
 
 
