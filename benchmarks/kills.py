@@ -14,10 +14,10 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +25,8 @@ from typing import Any
 
 import torch
 
+import vctrain.training.resuming  # noqa: F401 - loaded once, for all commands
+from vctrain import cli
 from vctrain.config.simulation import SimulationConfig
 from vctrain.data.simulation import simulate
 
@@ -40,6 +42,7 @@ MODEL = {
 STEPS_PER_EPOCH = 20
 WHILE_STARTING = 0.1
 """How many of the kills come before training."""
+STARTING_SECONDS = 3.0
 WINDOW_SECONDS = 2.0
 """Of training, in which the others come."""
 
@@ -79,9 +82,11 @@ def _killed_runs(folder: Path, processes: int, kills: int, epochs: int, chance: 
             if (phase := _start_and_kill(folder, run, processes, epochs, chance)) is None:
                 break
             phases[phase] += 1
-        if (code := _command(folder, run, processes, epochs).wait()) != 0:
-            differences.append(f"{run.name}: the last resume ended with {code}")
-        differences += [f"{run.name}: {what}" for what in differing(reference, run)]
+            print(f"{run.name}: kill {sum(phases.values())} while {phase}", file=sys.stderr, flush=True)
+        if (code := _command(folder, run, processes, epochs).wait()) == 0:
+            differences += [f"{run.name}: {what}" for what in differing(reference, run)]
+        else:
+            differences.append(f"{run.name}: resuming ended with {code}")
     return {
         "processes": processes,
         "kills": sum(phases.values()),
@@ -94,7 +99,39 @@ def _killed_runs(folder: Path, processes: int, kills: int, epochs: int, chance: 
     }
 
 
-def _command(folder: Path, run: Path, processes: int, epochs: int) -> subprocess.Popen[bytes]:
+class Command:
+    """``vctrain ARGUMENTS`` in a copy of this process, whose libraries are loaded: most of a start is loading them."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.setsid()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.argv = ["vctrain", *arguments]
+            try:
+                cli.main(arguments)
+            except SystemExit as leaving:
+                os._exit(leaving.code if isinstance(leaving.code, int) else 1)
+            finally:
+                traceback.print_exc()
+                os._exit(1)
+
+    def poll(self, *, wait: bool = False) -> int | None:
+        """How it ended, if it has."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, 0 if wait else os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self) -> int:
+        """How it ends."""
+        code = self.poll(wait=True)
+        assert code is not None
+        return code
+
+
+def _command(folder: Path, run: Path, processes: int, epochs: int) -> Command:
     """The command that starts the run or goes on with it."""
     settings = {
         "model": MODEL,
@@ -105,11 +142,8 @@ def _command(folder: Path, run: Path, processes: int, epochs: int) -> subprocess
     }
     config = folder / "settings.yaml"
     config.write_text(json.dumps(settings))
-    command = [sys.executable, "-m", "vctrain", "resume", str(run), "--or-start", "--config", str(config)]
-    command += ["--data", str(folder / "sessions"), "--devices", str(processes), "--accelerator", "cpu", "--quiet"]
-    return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    arguments = ["resume", str(run), "--or-start", "--config", str(config), "--data", str(folder / "sessions")]
+    return Command([*arguments, "--devices", str(processes), "--accelerator", "cpu", "--quiet"])
 
 
 def _start_and_kill(folder: Path, run: Path, processes: int, epochs: int, chance: random.Random) -> str | None:
@@ -118,16 +152,14 @@ def _start_and_kill(folder: Path, run: Path, processes: int, epochs: int, chance
     process = _command(folder, run, processes, epochs)
     starting = chance.random() < WHILE_STARTING
     if starting:
-        time.sleep(chance.uniform(0.0, 6.0))
+        time.sleep(chance.uniform(0.0, STARTING_SECONDS))
     else:
         while process.poll() is None and not _is_training(_events(run)[len(before) :]):
             time.sleep(0.01)
         time.sleep(chance.uniform(0.0, WINDOW_SECONDS))
     if process.poll() is not None:
-        if process.returncode != 0:
-            raise SystemExit(f"{run}: resuming ended with {process.returncode}")
         return None
-    process.send_signal(signal.SIGKILL)
+    os.kill(process.pid, signal.SIGKILL)
     process.wait()
     if processes > 1:
         time.sleep(0.5)
@@ -140,19 +172,19 @@ def _events(run: Path) -> list[str]:
 
 
 def _is_training(events: Sequence[str]) -> bool:
-    return any('"resumed"' in event or '"initialised"' in event and '"temporal"' in event for event in events)
+    return any('"resumed"' in event or ('"initialised"' in event and '"temporal"' in event) for event in events)
 
 
 def _phase(run: Path) -> str:
     parts = [path.name for path in (run / "checkpoints").glob(".*.part")]
     if parts:
         return "saving" if any("last" in part or "previous" in part for part in parts) else "saving the best"
-    last = run / "checkpoints" / "last.ckpt"
+    last, metrics = run / "checkpoints" / "last.ckpt", run / "metrics.csv"
     if not last.exists():
         return "steps"
     step = torch.load(last, weights_only=True)["global_step"]
-    validated = any(line.startswith(f"{step},") for line in (run / "metrics.csv").read_text().splitlines()) \
-        if (run / "metrics.csv").exists() else False  # fmt: skip
+    rows = metrics.read_text().splitlines() if metrics.exists() else []
+    validated = any(row.startswith(f"{step},") for row in rows)
     return "validation" if step % STEPS_PER_EPOCH == 0 and not validated else "steps"
 
 
@@ -164,7 +196,7 @@ def differing(one: Path, other: Path) -> list[str]:
         found.append(f"files {names[0]} and {names[1]}")
     for name in ("last.ckpt", "best.ckpt"):
         contents = [torch.load(run / "checkpoints" / name, weights_only=True) for run in (one, other)]
-        found += [f"{name}: {where}" for where in _unequal(*contents)]
+        found += [f"{name}: {where}" for where in _unequal(*contents) if not where.endswith("/stopped_epoch")]
     if (one / "metrics.csv").read_bytes() != (other / "metrics.csv").read_bytes():
         found.append("metrics.csv")
     return found

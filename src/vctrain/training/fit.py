@@ -274,6 +274,7 @@ def _finish(steps: int, best: Scores, run_dir: Path, started: float, rank: int) 
         "seconds": round(time.monotonic() - started, 1),
     }
     if rank == 0:
-        directory.update_run(run_dir, state="done", best_score=best.bps_overall, seconds=result["seconds"])
+        # a run that is said to be done has its figures
         directory.append_event(run_dir, "finished", **result)
+        directory.update_run(run_dir, state="done", best_score=best.bps_overall, seconds=result["seconds"])
     return result
