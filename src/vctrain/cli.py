@@ -22,6 +22,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from vctrain import __version__, console
 from vctrain.errors import FaultError, PreemptedError, Terminated, UsageError, VctrainError
+from vctrain.runs.files import FULL
 
 VERBS: Mapping[str, tuple[str, str]] = {
     "train": ("vctrain.commands.train:train", "Train a twin of a preset on recordings or simulated sessions."),
@@ -45,9 +46,7 @@ TERMINATED = 143
 BROKEN_PIPE = 141
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _ENVIRONMENT = (
-    errno.ENOSPC,
-    errno.EFBIG,
-    errno.EDQUOT,
+    *FULL,
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,
