@@ -124,6 +124,11 @@ class EvalLoader:
     def __iter__(self) -> Iterator[ClipBatch]:
         return _ahead(self.batch, range(self.rank, self.n_groups, self.world_size))
 
+    def starts(self, group: int) -> tuple[int, Ints]:
+        """The session of the group with number `group`, and the first scored frame of each of its clips; those that
+        only fill it up are left out."""
+        return self._groups[group]
+
     def batch(self, group: int) -> ClipBatch:
         """The group with number `group`, which is also its `step`."""
         index, starts = self._groups[group]

@@ -105,6 +105,16 @@ class Session:
         """(n, 2) int64: [start, stop) of every run of one trial that belongs to `split`."""
         return self._segments.table[self._in_split(split)]
 
+    @property
+    def trials(self) -> tuple[tuple[str, float], ...]:
+        """Type of stimulus and number of every trial."""
+        return self._frames.labels
+
+    def trials_at(self, frames: Sequence[int] | Ints) -> Ints:
+        """Which of `trials` each global frame, inside a segment, belongs to."""
+        found: Ints = self._frames.trial_of[self._segment_of(np.asarray(frames, np.int64))]
+        return found
+
     def usable(self, split: str = "all") -> Intervals:
         """The frames of `split` whose own covariates are valid, trial by trial."""
         return Intervals(self._usable.table[self._in_split(split)[self._segments.find(self._usable.starts)]])

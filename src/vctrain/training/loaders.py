@@ -35,12 +35,17 @@ def training_loader(settings: Settings, prepared: Prepared, rank: int, step: Cal
     )
 
 
-def validation_loader(sessions: Sequence[Session], split: str, twin: AnyTwin, rank: int, world_size: int) -> EvalLoader:
-    """Every frame of ``split`` once, in canonical chunks, with the true rates where they are known."""
+def validation_loader(
+    sessions: Sequence[Session], split: str, twin: AnyTwin, rank: int, world_size: int, *, context: int | None = None
+) -> EvalLoader:
+    """Every frame of ``split`` once, in canonical chunks, with the true rates where they are known.
+
+    ``context`` is the twin's own, or a longer one.
+    """
     return EvalLoader(
         sessions,
         split=split,
-        context=twin.context,
+        context=twin.context if context is None else max(context, twin.context),
         frames=EVAL_FRAMES,
         clips=EVAL_CLIPS,
         rank=rank,
