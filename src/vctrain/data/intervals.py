@@ -85,6 +85,18 @@ class Intervals:
             )
         )
 
+    def cover(self, size: int) -> Iterator[tuple[int, Ints]]:
+        """Lengths and starts (n,) of pieces that hold every frame, and at the end of an interval some twice: so there
+        are few lengths, powers of two up to `size`, which is one."""
+        lengths = self.stops - self.starts
+        pieces = 2 ** np.log2(np.minimum(lengths, size)).astype(np.int64)
+        for piece in np.unique(pieces).tolist():
+            mine = pieces == piece
+            number = -(-lengths[mine] // piece)
+            within = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
+            start, last = np.repeat(self.starts[mine], number), np.repeat(self.stops[mine] - piece, number)
+            yield piece, np.minimum(start + within * piece, last)
+
     def chunks(self, size: int) -> Iterator[tuple[int, int]]:
         """The intervals in order, cut into pieces of at most `size` frames."""
         for start, stop in self.table.tolist():
