@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from vctrain.config.dataset_schema import FASTEST_HZ, SLOWEST_HZ
+from vctrain.data.copying import take_rows
 from vctrain.data.covariates import fault_of
 from vctrain.data.dset import Dset
 from vctrain.data.readahead import rows_will_be_needed, will_need
@@ -91,7 +92,7 @@ class Recording:
         """The movie at `frames` (m, T) into `out` (m, T, H, W)."""
         k = self.factor
         rows_will_be_needed(self.stim, frames, k)
-        np.take(self.stim, frames if k == 1 else frames * k, axis=0, out=out, mode="clip")
+        take_rows(self.stim, frames if k == 1 else frames * k, out)
 
     def counts_at(self, name: str, frames: Ints, units: NDArray[np.int64] | slice, out: Floats) -> None:
         """Summed `robs` or `rate_true` at `frames` (m, T) and of some `units` into `out` (m, T, U).

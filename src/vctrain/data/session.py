@@ -15,8 +15,10 @@ from vctrain.config.components.adapters import Adapter
 from vctrain.config.components.readouts import Readout
 from vctrain.config.datasets import SessionSpec
 from vctrain.data.clips import MEAN_GREY, SessionClips
+from vctrain.data.copying import take_rows
 from vctrain.data.frames import Frames
 from vctrain.data.intervals import Intervals, Ints
+from vctrain.data.readahead import rows_will_be_needed
 from vctrain.data.recordings import Recording
 from vctrain.data.signals import Pipeline, Window, behavior_of
 from vctrain.data.spans import Spans, spans_of
@@ -275,7 +277,8 @@ class Session:
 
         def read(place: int, frames: Ints, out: NDArray[Any]) -> None:
             if self._movies:
-                np.take(self._movies[place], frames, axis=0, out=out, mode="clip")
+                rows_will_be_needed(self._movies[place], frames)
+                take_rows(self._movies[place], frames, out)
             else:
                 self.recordings[place].movie_at(frames, out)
 

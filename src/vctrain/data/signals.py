@@ -205,4 +205,4 @@ def _smoothed(op: Smooth, values: torch.Tensor, window: Window) -> torch.Tensor:
 def behavior_of(pipelines: Sequence[Pipeline], windows: dict[str, Window], left: int, length: int) -> torch.Tensor:
     """The behaviour (n, length, D) of the frames that begin `left` frames into the windows."""
     columns = [pipeline.apply(windows[pipeline.source])[:, left : left + length] for pipeline in pipelines]
-    return torch.cat(columns, dim=2).contiguous()
+    return torch.cat(columns, dim=2) if len(columns) > 1 else columns[0].contiguous()

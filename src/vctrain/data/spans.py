@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class Spans:
         outside = None if self.outside is None else self.outside[:, start:stop]
         if outside is not None and not outside.any():
             outside = None
-        return replace(self, frames=self.frames[:, start:stop], outside=outside)
+        return Spans(self.frames[:, start:stop], outside, self.parts)
 
     def fill(self, out: NDArray[Any], read: Read, padding: float) -> NDArray[Any]:
         """`out` (n, length, ...) with what `read` finds, and `padding` outside the trials."""
