@@ -19,6 +19,7 @@ from vctrain.data.filters import unit_validity
 from vctrain.data.frames import Trials, frames_of, trials_of
 from vctrain.data.overlap import overlap_of
 from vctrain.data.recordings import COUNTS, Recording
+from vctrain.data.scales import fit_scales
 from vctrain.data.session import Session
 from vctrain.data.signals import Pipeline, columns_after
 from vctrain.data.splits import SPLITS, TRAIN
@@ -31,7 +32,6 @@ CHECKED_BYTES = 1 << 28
 checked when it is read."""
 _SESSIONS_AHEAD = 8
 """Of so many sessions the traces are fetched from the disk while one is checked."""
-_FIT_FRAMES, _FIT_PIECES = 1 << 10, 1 << 7
 _MOST_COLUMNS = 10_000
 
 
@@ -132,7 +132,7 @@ def _open(
     as_stored = session(StimChain(()))
     _check_frames(as_stored)
     for pipeline in pipelines:
-        _fit(as_stored, pipeline)
+        fit_scales(as_stored, pipeline)
     chain = _chain(spec, recordings, runs, rate_hz, notes)
     if spec.transforms.stim_pointwise:
         return session(chain)
@@ -284,26 +284,3 @@ def _check_frames(session: Session) -> None:
                 f"session {session.name}: missing_pct leaves no unit that counts in any {split} frame",
                 hint="raise its threshold, check its percentages, or remove the filter",
             )
-
-
-def _fit(session: Session, pipeline: Pipeline) -> None:
-    """Sets the maxima of `pipeline` on valid training frames whose inputs are all valid; reads in chunks."""
-    for position, op in enumerate(pipeline.ops):
-        if op.op != "maxnorm":
-            continue
-        left, right = pipeline.halo_before(position)
-        largest = 0.0
-        # A frame that is seen twice does not change the largest; pieces of one length need no mask.
-        for length, starts in session.usable("train").trimmed(left, right).cover(_FIT_FRAMES):
-            for first in range(0, len(starts), _FIT_PIECES):
-                low = starts[first : first + _FIT_PIECES] - left
-                reach = left + length + right
-                window = session.windows(low, low, low + reach, reach, pipeline.source)
-                values = pipeline.apply(window, upto=position)[:, left : left + length]
-                largest = max(largest, float(values.abs().max()))
-        if largest == 0.0:
-            raise ContractError(
-                f"session {session.name}: {pipeline.source} never changes on training frames, so maxnorm has no scale",
-                hint="drop the behaviour of this session, or correct the covariate",
-            )
-        pipeline.maxima[position] = largest

@@ -16,6 +16,7 @@ from vctrain.config.components.readouts import Readout
 from vctrain.config.datasets import SessionSpec
 from vctrain.data.clips import MEAN_GREY, SessionClips
 from vctrain.data.copying import take_rows
+from vctrain.data.description import description_of
 from vctrain.data.frames import Frames
 from vctrain.data.intervals import Intervals, Ints
 from vctrain.data.readahead import rows_will_be_needed
@@ -92,6 +93,11 @@ class Session:
     def dropped(self) -> Mapping[str, int]:
         """Frames that belong to no trial or are left out with the start of a recording, by reason."""
         return self._frames.dropped
+
+    @property
+    def trials(self) -> Mapping[str, Mapping[str, list[float]]]:
+        """Numbers of the trials by type of stimulus and split."""
+        return self._frames.trials
 
     @property
     def own_adapter(self) -> Adapter | None:
@@ -209,40 +215,7 @@ class Session:
 
     def describe(self) -> dict[str, Any]:
         """What must agree between a twin and the data it is used on, in plain types."""
-        missing_pct = self.spec.missing_pct
-        return {
-            "name": self.name,
-            "subject": self.subject,
-            "lab": self.spec.lab,
-            "cids": list(self.cids),
-            "types": list(self.types),
-            "rate_hz": self.rate_hz,
-            "size": [self.height, self.width],
-            "n_frames": {r.kind: r.n_frames for r in self.recordings},
-            "transforms": {
-                "stim": self.spec.transforms.stim_as_list(),
-                "stim_maxima": {str(k): v for k, v in self.chain.maxima.items()},
-                "behavior": [
-                    {**signal.as_dict(), "maxima": {str(k): v for k, v in pipeline.maxima.items()}}
-                    for signal, pipeline in zip(self.spec.transforms.behavior, self.pipelines, strict=False)
-                ],
-                "downsampling": self.recordings[0].factor,
-            },
-            "filters": {
-                "valid_context": self.context,
-                "settle_seconds": self.settle_seconds,
-                "missing_pct": None if missing_pct is None else missing_pct.threshold,
-            },
-            "split": {
-                "train_val_split": list(self.spec.train_val_split),
-                "seed": self.spec.seed,
-                "trials": self._frames.trials,
-            },
-            "adapter": None if self.spec.adapter is None else self.spec.adapter.model_dump(mode="json"),
-            "readout": None if self.spec.readout is None else self.spec.readout.model_dump(mode="json"),
-            "behavior_dim": self.behavior_dim,
-            "fingerprint": {r.kind: r.fingerprint() for r in self.recordings},
-        }
+        return description_of(self)
 
     def _in_split(self, split: str) -> NDArray[np.bool_]:
         if split == "all":
