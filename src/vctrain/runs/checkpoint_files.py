@@ -67,6 +67,8 @@ def keep_previous(folder: Path) -> None:
         with _disk_errors(folder / PREVIOUS):
             link_or_copy(last, fresh)
             os.replace(fresh, folder / PREVIOUS)
+            # a rename does nothing between two names of one file
+            fresh.unlink(missing_ok=True)
 
 
 def link_or_copy(source: Path, target: Path) -> None:

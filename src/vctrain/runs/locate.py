@@ -6,16 +6,21 @@ Torch-free.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vctrain import console
 from vctrain.errors import ContractError, UsageError
 from vctrain.runs.directory import read_run
 from vctrain.runs.lock import holder
+from vctrain.runs.supervisor import launched_externally
 
 AUTO = "auto"
 RUNS = Path("runs")
+CREATION_SECONDS = 30.0
+"""How long the first of several processes may take to fill a run directory."""
 
 
 def run_of(target: str) -> tuple[Path, Path | None]:
@@ -25,6 +30,7 @@ def run_of(target: str) -> tuple[Path, Path | None]:
     """
     path = Path(target)
     if path.is_dir():
+        _await_first_process(path)
         read_run(path)
         return path, None
     if not path.is_file():
@@ -36,6 +42,13 @@ def run_of(target: str) -> tuple[Path, Path | None]:
             hint=f"start a new one from its weights with vctrain finetune {path}",
         )
     return run, path
+
+
+def _await_first_process(run: Path) -> None:
+    """Of processes started together the first creates the run; another may see the directory before what is in it."""
+    until = time.monotonic() + CREATION_SECONDS
+    while launched_externally() and console.rank() and not (run / "run.json").exists() and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 def newest_run(accept: Callable[[Path, dict[str, Any]], bool], runs: Path = RUNS) -> Path | None:

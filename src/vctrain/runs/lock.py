@@ -9,12 +9,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from vctrain import console
 from vctrain.errors import FaultError, UsageError
+from vctrain.runs.supervisor import launched_externally
 
 NAME = "run.lock"
 BEAT_SECONDS = 20.0
@@ -47,10 +48,29 @@ def locked(run_dir: Path) -> Iterator[None]:
 
 
 def holder(run_dir: Path) -> str | None:
-    """Who is writing into ``run_dir`` now, in words; None when nobody is."""
+    """Who is writing into ``run_dir`` now, in words; None when nobody is, or a process started together with this
+    one."""
     path = Path(run_dir) / NAME
     found = _read(path)
-    return None if found is None or _why_gone(path, found) is not None else _words(found)
+    if found is None or _why_gone(path, found) is not None:
+        return None
+    together = _launch()
+    return None if together is not None and found.get("launch") == together else _words(found)
+
+
+def _launch() -> str | None:
+    """What srun or torchrun told all processes that it started together; None for one that is alone."""
+    if not launched_externally():
+        return None
+    names = (
+        "SLURM_JOB_ID",
+        "SLURM_STEP_ID",
+        "SLURM_RESTART_COUNT",
+        "TORCHELASTIC_RUN_ID",
+        "MASTER_ADDR",
+        "MASTER_PORT",
+    )
+    return "/".join(os.environ.get(name, "") for name in names)
 
 
 def _take(path: Path, mine: dict[str, Any]) -> None:
@@ -118,6 +138,7 @@ def _me() -> dict[str, Any]:
         "started": _process_start(os.getpid()),
         "job": os.environ.get("SLURM_JOB_ID"),
         "restart": os.environ.get("SLURM_RESTART_COUNT", "0"),
+        "launch": _launch(),
         "token": secrets.token_hex(4),
     }
 
@@ -164,7 +185,8 @@ def _process_start(pid: int) -> str | None:
 def _beat(path: Path, mine: dict[str, Any], ended: threading.Event) -> None:
     while not ended.wait(BEAT_SECONDS):
         if _read(path) == mine:
-            os.utime(path)
+            with suppress(FileNotFoundError):
+                os.utime(path)
 
 
 def _words(found: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from vctrain import console
 from vctrain.errors import UsageError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
@@ -126,9 +127,12 @@ def _left_of_slurm_job() -> float | None:
     # One process asks; all hear of it.
     if job is None or int(os.environ.get("SLURM_PROCID", "0")) > 0 or shutil.which("squeue") is None:
         return None
-    asked = subprocess.run(
-        ["squeue", "--noheader", "--job", job, "--format=%L"], capture_output=True, text=True, timeout=60, check=False
-    )
+    asking = ["squeue", "--noheader", "--job", job, "--format=%L"]
+    try:
+        asked = subprocess.run(asking, capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired:
+        console.warn("squeue does not answer: the end of the SLURM job is not known; give --time-limit")
+        return None
     left = asked.stdout.strip()
     if asked.returncode or not re.fullmatch(r"[\d:-]+", left):
         # UNLIMITED, or a job that squeue does not know any more

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -95,6 +96,8 @@ def run_ranks(target: str, arguments: Mapping[str, Any], processes: int) -> dict
                     [sys.executable, "-m", "vctrain.runs.supervisor"],
                     env=_rank_environment(rank, processes, port, job),
                     start_new_session=True,
+                    # Never written to: it closes when this process ends, however that happens.
+                    stdin=subprocess.PIPE,
                 )
                 ranks.append(process)
                 if told:
@@ -104,6 +107,9 @@ def run_ranks(target: str, arguments: Mapping[str, Any], processes: int) -> dict
             for process in ranks:
                 if process.poll() is None:
                     process.kill()
+                process.wait()
+                if process.stdin is not None:
+                    process.stdin.close()
             for number, handler in previous.items():
                 signal.signal(number, handler)
         return _collect(job, ranks, first_to_fail, told)
@@ -175,8 +181,16 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
     os._exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)
 
 
+def _end_with_parent() -> None:
+    """A rank without the process that started it would go on for nobody, in a directory that others may take over."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os._exit(FaultError.code)
+
+
 def rank_main() -> int:
     """What each started process runs: the job's function, its result or its error written beside the job."""
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     job = Path(os.environ[JOB])
     rank = int(os.environ["RANK"])
     for number in SIGNALS:

@@ -53,6 +53,7 @@ class TwinModule(pl.LightningModule):
         """The step of the last validation that is over."""
         self.validation_is_due = False
         """Whether a resumed run owes the validation at its step."""
+        self._bps_before: float | None = None
         self._present: set[int] = set()
 
     @property
@@ -62,7 +63,7 @@ class TwinModule(pl.LightningModule):
 
     @property
     def finished_epoch(self) -> int:
-        """The epoch that ended last (0-based), from the optimizer step alone."""
+        """The epoch of the step taken last (0-based), from the optimizer step alone."""
         return (self.trainer.global_step - 1) // self.settings.trainer.steps_per_epoch
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
@@ -185,7 +186,7 @@ class TwinModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        bps = None if self.results is None else self.results.bps_overall
+        bps = self._bps_before if self.results is None else self.results.bps_overall
         step = self.trainer.global_step
         progress = {
             "step": step,
@@ -195,10 +196,14 @@ class TwinModule(pl.LightningModule):
         }
         stored = {**self.content, "val_bps_overall": bps, "plateau": self.plateau.state(), "progress": progress}
         checkpoint["vctrain"] = stored
+        trainer = self.settings.trainer
+        checkpoint["epoch"] = max(self.finished_epoch, 0)
+        checkpoint["loops"] = {"fit_loop": loops_at(step, trainer.steps_per_epoch, trainer.accumulate)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         stored = checkpoint["vctrain"]
         progress = stored["progress"]
+        self._bps_before = stored["val_bps_overall"]
         self.plateau.restore(stored["plateau"])
         self.skipping.in_a_row = progress["skipped_in_a_row"]
         states, rank, processes = progress["collected"], self.trainer.global_rank, self.trainer.world_size
@@ -208,7 +213,6 @@ class TwinModule(pl.LightningModule):
         step, per_epoch = progress["step"], self.settings.trainer.steps_per_epoch
         self.validated_step = step if progress["validated"] else -1
         self.validation_is_due = step > 0 and step % per_epoch == 0 and not progress["validated"]
-        checkpoint["loops"] = {"fit_loop": loops_at(step, per_epoch, self.settings.trainer.accumulate)}
 
     def _of_all_processes(self, mine: dict[str, Any]) -> list[dict[str, Any]]:
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):

@@ -45,7 +45,7 @@ class Prepared:
     def own_model(self) -> ModelConfig | LegacyModelConfig | None:
         """The model where it is not that of the settings."""
         if self.going_on is not None:
-            return self.going_on.model
+            return None if "model" in self.going_on.content["settings"] else self.going_on.model
         return None if self.started is None else self.started.model
 
 

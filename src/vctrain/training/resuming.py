@@ -11,7 +11,6 @@ from typing import Any
 
 from vctrain import console
 from vctrain.config.layers import leaves
-from vctrain.config.model import ModelConfig
 from vctrain.config.resolve import read_provenance, read_settings, render
 from vctrain.config.schema import Settings
 from vctrain.errors import ContractError, UsageError
@@ -196,7 +195,8 @@ def _check_same_settings(run_dir: Path, settings: Settings, found: Found | None)
     if found is None:
         return
     differing = changes(found.checkpoint.settings, settings, {})
-    if not isinstance(found.checkpoint.model, ModelConfig):
+    if "model" not in found.checkpoint.content["settings"]:
+        # that of the checkpoint it began from, or a legacy one; it cannot be edited here
         differing = [change for change in differing if not change.path.startswith("model.")]
     edited = [Change(c.path, c.old, c.new, f"{run_dir}/config.yaml") for c in differing]
     check_changes(run_dir, edited)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import EarlyStopping
 
 from vctrain.config.schema import Settings
 from vctrain.errors import PreemptedError
@@ -48,7 +49,7 @@ class Boundaries(pl.Callback):
             trainer.fit_loop.epoch_loop.val_loop.run()
             trainer.training = True
             self.agreement.start_over()
-        if trainer.global_step >= pl_module.total_steps:
+        if trainer.global_step >= pl_module.total_steps or _is_out_of_patience(trainer):
             trainer.should_stop = True
 
     def on_train_batch_end(
@@ -96,3 +97,9 @@ class Boundaries(pl.Callback):
     def close(self) -> None:
         """Signals interrupt again; for when the end of the run has been recorded."""
         self._listening.close()
+
+
+def _is_out_of_patience(trainer: pl.Trainer) -> bool:
+    """Whether the validation at which a resumed run was cut off had ended it."""
+    stopping = trainer.early_stopping_callback
+    return isinstance(stopping, EarlyStopping) and stopping.wait_count >= stopping.patience

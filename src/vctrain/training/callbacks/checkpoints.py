@@ -45,15 +45,19 @@ class Checkpoints(Checkpoint):
         if self.rank == 0:
             (self.folder / PREVIOUS).unlink(missing_ok=True)
 
-    def restore_names(self) -> None:
-        """After a resume: ``best.ckpt`` is what the checkpoint says, whatever a lost future left behind."""
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The files are those that the checkpoint lists: a process that was killed may have left one more, or
+        ``best.ckpt`` as a name of another."""
         if self.rank != 0:
             return
-        best = self.folder / self.best[0][1] if self.best else None
-        if best is not None and best.exists():
-            self._name_best(best)
-        elif best is None:
+        kept = {name for _, name in self.best}
+        for path in self.folder.glob("epoch=*-val_bps_overall=*.ckpt"):
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
+        if not self.best:
             (self.folder / BEST).unlink(missing_ok=True)
+        elif (best := self.folder / self.best[0][1]).exists():
+            self._name_best(best)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, TwinModule)
@@ -77,3 +81,5 @@ class Checkpoints(Checkpoint):
         fresh = self.folder / f".{BEST}.part"
         link_or_copy(source, fresh)
         fresh.replace(self.folder / BEST)
+        # a rename does nothing between two names of one file
+        fresh.unlink(missing_ok=True)

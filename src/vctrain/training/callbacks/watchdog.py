@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from typing import Any
@@ -10,8 +9,6 @@ from typing import Any
 import lightning.pytorch as pl
 
 from vctrain import console
-from vctrain.errors import FaultError
-from vctrain.runs.supervisor import is_supervised
 
 QUIET_SECONDS = 60.0
 """Standing still for so long is worth a line, from each process, and again whenever the time has doubled."""
@@ -20,17 +17,13 @@ _LOOK_SECONDS = 2.0
 
 class Watchdog(pl.Callback):
     """Every process says what it has been doing, when that takes long: one that waits for gradients waits for a process
-    that says something else.
-
-    A process whose supervisor is gone ends: nobody else would end it.
-    """
+    that says something else."""
 
     def __init__(self, rank: int, processes: int, quiet_seconds: float = QUIET_SECONDS) -> None:
         self.rank, self.processes, self.quiet_seconds = rank, processes, quiet_seconds
         self._doing, self._since, self._said = "starting", time.monotonic(), quiet_seconds
         self._step = 0
         self._ended = threading.Event()
-        self._parent = os.getppid()
 
     @property
     def place(self) -> str:
@@ -54,9 +47,6 @@ class Watchdog(pl.Callback):
         while not self._ended.wait(_LOOK_SECONDS):
             if (line := self.look()) is not None:
                 console.from_any_rank(line)
-            if is_supervised() and os.getppid() != self._parent:
-                console.from_any_rank(f"rank {self.rank}: the command that started this process is gone")
-                os._exit(FaultError.code)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.now("waiting for all processes to join")
