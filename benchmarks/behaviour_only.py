@@ -1,11 +1,11 @@
 """Units that follow behaviour alone: how near a twin that reads no movie comes to their true rates.
 
-python -m benchmarks.behaviour_only [--tracker exact|noisy] [--preset backimage] [--steps 1000] [--smoke]
+python -m benchmarks.behaviour_only [--tracker noisy|exact] [--preset backimage] [--steps 1000] [--smoke]
 
 The true rate is the unit's mean rate times the simulation's gain by eye velocity a fixed lag ago, of a freely viewing
-subject; the movie is noise that no unit sees. Behaviour is the standard 42 columns of `eyepos`. With the exact tracker
-`eyepos` is where the eyes point; with the noisy one the simulation's tracker noise and gaps lie on top, so that the
-true rate is out of reach for anyone; `law_on_tracked_gaze` is then what the true law makes of the tracked gaze.
+subject; the movie is noise that no unit sees. Behaviour is the standard 42 columns of `eyepos`, which the tracker sees
+with the simulation's noise and gaps, or exactly. `law_on_tracked_gaze` is what the true law makes of `eyepos`, over all
+frames.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def write_session(folder: Path, index: int, units: int, minutes: float, seed: in
 def main() -> None:
     """Print one JSON object."""
     parser = parser_of(__doc__)
-    parser.add_argument("--tracker", choices=("exact", "noisy"), default="exact")
+    parser.add_argument("--tracker", choices=("noisy", "exact"), default="noisy")
     parser.add_argument("--preset", default="backimage")
     parser.add_argument("--model", default="modulator_only_convgru")
     parser.add_argument("--steps", type=int, default=1000)

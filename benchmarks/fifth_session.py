@@ -1,10 +1,11 @@
 """A fifth session joins a twin of four with its vision frozen: how near it comes to joint training, in which time.
 
-python -m benchmarks.fifth_session [--steps 125] [--smoke]
+python -m benchmarks.fifth_session [--steps 500] [--smoke]
 
 Joint: the gaborium preset with its quick overlay on five simulated sessions, two clips of each in every step. Base: the
-same on the first four. Then `finetune BASE --freeze-vision` on the fifth alone. Scratch: the fifth alone in the same
-steps, without the base.
+same on the first four. Then `finetune BASE --freeze-vision` on the fifth alone, with as many steps and two clips a
+step: Adam moves a new readout by about the learning rate a step, however many clips it holds. Scratch: the same without
+the base.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ def main() -> None:
     """Print one JSON object."""
     parser = parser_of(__doc__)
     parser.add_argument("--steps", type=int, default=500, help="steps of joint training and of the base")
-    parser.add_argument("--finetune-steps", type=int, default=125)
-    parser.add_argument("--finetune-clips", type=int, default=8, help="clips a step")
+    parser.add_argument("--finetune-steps", type=int, default=500)
+    parser.add_argument("--finetune-clips", type=int, default=2, help="clips a step")
     options = parser.parse_args()
     simulation = SimulationConfig(sessions=SESSIONS, seed=options.seed)
     steps, finetune_steps = options.steps, options.finetune_steps
