@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500, help="steps of joint training and of the base")
     parser.add_argument("--finetune-steps", type=int, default=500)
     parser.add_argument("--finetune-clips", type=int, default=2, help="clips a step")
+    parser.add_argument("--base", type=Path, help="run of this base that an earlier call kept, instead of a new one")
     options = parser.parse_args()
     simulation = SimulationConfig(sessions=SESSIONS, seed=options.seed)
     steps, finetune_steps = options.steps, options.finetune_steps
@@ -63,21 +64,27 @@ def main() -> None:
         alone = with_sessions(simulated, [fifth], folder / "fifth.yaml")
         quick = quick_config("gaborium", folder / "quick.yaml")
 
-        def recipe(data: Path, clips: int, steps: int) -> list[str]:
-            return ["--preset", "gaborium", "--config", str(quick), "--data", str(data), "--seed", str(options.seed),
-                    *sets({"data.batch_clips": clips, "trainer.max_epochs": EPOCHS,
-                           "trainer.steps_per_epoch": steps // EPOCHS})]  # fmt: skip
+        def length(clips: int, steps: int) -> list[str]:
+            per_epoch = steps // EPOCHS
+            return sets({"data.batch_clips": clips, "trainer.max_epochs": EPOCHS, "trainer.steps_per_epoch": per_epoch})
+
+        def recipe(data: Path) -> list[str]:
+            return ["--preset", "gaborium", "--config", str(quick), "--data", str(data), "--seed", str(options.seed)]
 
         def run(verb: list[str], name: str, arguments: list[str]) -> tuple[Measured, float]:
             return run_timed([*verb, *arguments, "--run-dir", str(folder / name)])
 
-        trained = run(["train"], "base", recipe(base, 2 * (SESSIONS - 1), steps))
-        joint = run(["train"], "joint", recipe(simulated / "dataset.yaml", 2 * SESSIONS, steps))
-        joined = recipe(alone, options.finetune_clips, finetune_steps)
-        tuned = run(["finetune", str(folder / "base"), "--freeze-vision"], "finetuned", joined)
-        scratch = run(["train"], "scratch", joined)
-    figures = {"base": trained, "joint": joint, "finetuned": tuned, "scratch": scratch}
-    found = {name: _figures(timed, fifth) for name, timed in figures.items()}
+        found = {}
+        if options.base is None:
+            arguments = [*recipe(base), *length(2 * (SESSIONS - 1), steps)]
+            found["base"] = _figures(run(["train"], "base", arguments), fifth)
+        joint = run(["train"], "joint", [*recipe(simulated / "dataset.yaml"), *length(2 * SESSIONS, steps)])
+        joined = length(options.finetune_clips, finetune_steps)
+        start = ["finetune", str(options.base or folder / "base"), "--freeze-vision", "--data", str(alone)]
+        tuned = run(start, "finetuned", joined)
+        scratch = run(["train"], "scratch", [*recipe(alone), *joined])
+    for name, timed in (("joint", joint), ("finetuned", tuned), ("scratch", scratch)):
+        found[name] = _figures(timed, fifth)
     print(
         json.dumps(
             {
