@@ -32,6 +32,10 @@ Refit = Annotated[
     list[str] | None,
     typer.Option("--refit-readout", metavar="S", help="Session whose units changed. Repeatable."),
 ]
+Cache = Annotated[
+    bool,
+    typer.Option("--cache-features", help="Keep what the frozen vision makes of the movies on disk, for later runs."),
+]
 Scratch = Annotated[bool, typer.Option("--compare-scratch", help="Also train from scratch in the same steps.")]
 
 
@@ -48,6 +52,7 @@ def finetune(
     freeze: Freeze = None,
     add_session: AddSession = None,
     refit_readout: Refit = None,
+    cache_features: Cache = False,
     compare_scratch: Scratch = False,
     run_dir: options.RunDir = None,
     devices: options.Devices = None,
@@ -91,6 +96,7 @@ def finetune(
         "start.freeze": freeze or None,
         "start.add_sessions": add_session or None,
         "start.refit_readout": refit_readout or None,
+        "start.cache_features": cache_features or None,
     }
 
     resolved = resolve(preset, config or [], set_ or [], flags, base=(source, base))

@@ -65,6 +65,12 @@ def show_result(command: str, result: Mapping[str, Any]) -> None:
         taken, vision = result["tensors"], result["vision"]
         line = f"loaded {taken['loaded']}/{taken['of']} tensors, changed {taken['changed']}, frozen {taken['frozen']}"
         console.result(f"{line}{', unchanged at the end' if vision['unchanged_at_end'] else ''}")
+    if "features" in result:
+        features = result["features"]
+        console.result(
+            f"features {features['bytes']:,} bytes in {features['folder']}: {features['written']:,} written, "
+            f"{features['reused']:,} reused"
+        )
     for other in filter(None, [result.get("scratch")]):
         console.result(f"from scratch in the same steps: val_bps_overall {figure(other['val_bps_overall'])}")
     console.result(f"run         {result['run']}")

@@ -15,6 +15,7 @@ from vctrain.config.components.adapters import Adapter
 from vctrain.config.components.readouts import Readout
 from vctrain.config.datasets import SessionSpec
 from vctrain.data.clips import MEAN_GREY, SessionClips
+from vctrain.data.features import StoredFeatures
 from vctrain.data.frames import Frames
 from vctrain.data.intervals import Intervals, Ints
 from vctrain.data.recordings import Recording
@@ -161,11 +162,13 @@ class Session:
         rate_true: bool = False,
         stim: bool = True,
         history: int = 0,
+        features: StoredFeatures | None = None,
     ) -> SessionClips:
         """Clips whose first scored frames are the global frames `starts`, with `context` frames before them.
 
         Frames outside the trial of a clip's start are padded: mean grey, and 0 elsewhere. Without `stim` no movie is
-        read; `history` asks for the counts of so many frames before the scored ones too.
+        read; `history` asks for the counts of so many frames before the scored ones too; `features` are read instead of
+        the movie.
         """
         context = self.context if context is None else context
         first = np.asarray(starts, np.int64)
@@ -182,17 +185,20 @@ class Session:
             for unit, valid in enumerate(self._unit_valid):
                 if valid is not None:
                     dfs[..., unit] *= valid.contains(grid)
-        whole = Spans(self._offsets, first - context, lows, highs, context + frames) if stim else None
+        whole = (
+            Spans(self._offsets, first - context, lows, highs, context + frames) if stim and features is None else None
+        )
         before = Spans(self._offsets, first - history, lows, highs, history + frames) if history else None
         return SessionClips(
             session=self.index,
             stim=None if whole is None else self._movie(whole),
-            levels=self.levels if stim else None,
+            levels=None if whole is None else self.levels,
             robs=self._counts("robs", scored),
             dfs=torch.from_numpy(dfs),
             behavior=self._behavior(first - context, lows, highs, context + frames) if self.pipelines else None,
             rate_true=self._counts("rate_true", scored) if rate_true and self.has_rate_true else None,
             history=None if before is None else self._counts("robs", before),
+            features=None if features is None else features.of_clips(first, highs, frames),
         )
 
     def frame(self, frame: int) -> NDArray[np.uint8]:

@@ -15,6 +15,7 @@ from vctrain import console
 from vctrain.config.model import ModelConfig
 from vctrain.config.resolve import read_settings
 from vctrain.config.schema import Settings, StartConfig
+from vctrain.data.features import StoredFeatures
 from vctrain.data.loader import EvalLoader, Reads, TrainLoader
 from vctrain.data.report import report_line, session_report
 from vctrain.data.session import Session
@@ -28,6 +29,7 @@ from vctrain.training.allocator import keep_freed_memory
 from vctrain.training.callbacks.best_link import BestLink
 from vctrain.training.callbacks.records import Records
 from vctrain.training.engine import build_trainer, world
+from vctrain.training.features import fill
 from vctrain.training.freezing import check_unchanged
 from vctrain.training.initialise import initialise
 from vctrain.training.loading import part_of
@@ -151,6 +153,7 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any
         gradient_clip_val=settings.optim.grad_clip or None,
         default_root_dir=str(run_dir),
     )
+    stored_features = {} if prepared.features is None else fill(prepared.features, twin, sessions, rank, world_size)
     train_loader = TrainLoader(
         prepared.sampler,
         sessions,
@@ -158,15 +161,15 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any
         steps_per_epoch=settings.trainer.steps_per_epoch * accumulate,
         start_step=lambda: trainer.global_step * accumulate,
         pin_memory=prepared.accelerator == "gpu",
-        reads=reads_of(twin),
+        reads=reads_of(twin, stored_features),
     )
-    val_loader = validation_loader(sessions, "val", twin, rank, world_size)
+    val_loader = validation_loader(sessions, "val", twin, rank, world_size, stored_features)
     trainer.fit(module, train_dataloaders=train_loader, val_dataloaders=val_loader)
     trainer.save_checkpoint(run_dir / "checkpoints" / "last.ckpt")
     begun = prepared.started
     if begun is not None:
         check_unchanged(twin, begun.frozen, begun.digest)
-    return _finish(module, trainer, run_dir, started, rank) | ({} if begun is None else _taken(begun))
+    return _finish(module, trainer, run_dir, started, rank) | ({} if begun is None else _taken(begun, prepared))
 
 
 def _initialise(settings: Settings, prepared: Prepared, run_dir: Path) -> None:
@@ -193,23 +196,32 @@ def loaded_line(report: Mapping[str, Any]) -> str:
     return f"loaded {report['loaded']}/{report['of']} tensors, changed {report['changed']}, frozen {report['frozen']}"
 
 
-def _taken(begun: Started) -> dict[str, Any]:
+def _taken(begun: Started, prepared: Prepared) -> dict[str, Any]:
     """The part of the figures that says what came from the checkpoint; what was frozen has been checked by now."""
+    features = {} if prepared.features is None else {"features": prepared.features.report()}
     report = begun.report()
     vision = {key: report["vision"][key] for key in ("loaded", "changed", "frozen")}
     return {
         "from": str(begun.checkpoint.path),
         "tensors": {key: report[key] for key in ("loaded", "of", "changed", "frozen")},
         "vision": {**vision, "unchanged_at_end": True if vision["frozen"] else None},
+        **features,
     }
 
 
-def reads_of(twin: AnyTwin) -> Reads:
-    """What of a clip is read for this twin."""
-    return Reads(stim=twin.reads_stimulus, history=twin.history_frames)
+def reads_of(twin: AnyTwin, features: Mapping[int, StoredFeatures] | None = None) -> Reads:
+    """What of a clip is read for this twin; its features instead of the movie where they were computed beforehand."""
+    return Reads(stim=twin.reads_stimulus, history=twin.history_frames, features=features or {})
 
 
-def validation_loader(sessions: Sequence[Session], split: str, twin: AnyTwin, rank: int, world_size: int) -> EvalLoader:
+def validation_loader(
+    sessions: Sequence[Session],
+    split: str,
+    twin: AnyTwin,
+    rank: int,
+    world_size: int,
+    features: Mapping[int, StoredFeatures] | None = None,
+) -> EvalLoader:
     """Every frame of ``split`` once, in canonical chunks, with the true rates where they are known."""
     return EvalLoader(
         sessions,
@@ -220,7 +232,7 @@ def validation_loader(sessions: Sequence[Session], split: str, twin: AnyTwin, ra
         rank=rank,
         world_size=world_size,
         rate_true=True,
-        reads=reads_of(twin),
+        reads=reads_of(twin, features),
     )
 
 

@@ -7,10 +7,10 @@ stage whose input needs no gradient); modules all of whose parameters are frozen
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vctrain.config.schema import StartConfig
 from vctrain.errors import NumericsError, UsageError
@@ -62,9 +62,15 @@ def _is_frozen(module: nn.Module, chosen: Collection[str]) -> bool:
 
 def digest(twin: AnyTwin, names: Sequence[str]) -> str:
     """A digest of the bytes of the tensors ``names``."""
-    state, found = twin.state_dict(), hashlib.sha256()
-    for name in names:
-        value = state[name].detach().cpu().contiguous()
+    state = twin.state_dict()
+    return digest_of({name: state[name] for name in names})
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """A digest of the names, shapes and bytes of ``tensors``."""
+    found = hashlib.sha256()
+    for name, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
         found.update(f"{name} {tuple(value.shape)}".encode())
         found.update(value.flatten().view(torch.uint8).numpy().tobytes())
     return found.hexdigest()

@@ -69,7 +69,11 @@ def describe(settings: Settings) -> dict[str, Any]:
             for entry in matched
         ],
         "schedule": schedule(settings),
-        "notes": notes_on(settings, prepared.sessions, sampler),
+        **({} if prepared.features is None else {"features": prepared.features.report()}),
+        "notes": [
+            *notes_on(settings, prepared.sessions, sampler),
+            *([] if prepared.features is None else [str(prepared.features)]),
+        ],
     }
 
 

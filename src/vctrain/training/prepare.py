@@ -18,6 +18,7 @@ from vctrain.data.session import Session
 from vctrain.errors import UsageError
 from vctrain.models.build import AnyTwin, build_twin, context_of
 from vctrain.training.engine import check_devices, resolve_accelerator
+from vctrain.training.features import FeaturePlan, plan_features
 from vctrain.training.regularizers import match
 from vctrain.training.starting import Started, start_from
 
@@ -32,6 +33,8 @@ class Prepared:
     accelerator: str
     started: Started | None = None
     """What was taken from a checkpoint."""
+    features: FeaturePlan | None = None
+    """Of a frozen vision, kept on disk."""
 
 
 def prepare(settings: Settings, world_size: int) -> Prepared:
@@ -49,9 +52,11 @@ def prepare(settings: Settings, world_size: int) -> Prepared:
         types=settings.data.types,
         max_datasets=settings.data.max_datasets,
     )
-    if settings.start.checkpoint is None and (settings.start.freeze or settings.start.freeze_vision):
+    start = settings.start
+    if start.checkpoint is None and (start.freeze or start.freeze_vision or start.cache_features):
+        name = "freeze" if start.freeze or start.freeze_vision else "cache_features"
         raise UsageError(
-            "start.freeze is set, but no checkpoint to start from: untrained parts would be frozen",
+            f"start.{name} is set, but no checkpoint to start from: untrained parts would be frozen",
             hint="use vctrain finetune CKPT with these settings",
         )
     pl.seed_everything(settings.seed, workers=False, verbose=False)
@@ -77,7 +82,11 @@ def prepare(settings: Settings, world_size: int) -> Prepared:
     twin = build_twin(model, sessions) if started is None else started.twin
     match(twin, settings.regularization)
     _check_effects(settings, model, twin, accelerator)
-    return Prepared(sessions, twin, sampler, accelerator, started)
+    features = None
+    if start.cache_features:
+        features = plan_features(settings, twin, sessions, accelerator)
+        features.check_space()
+    return Prepared(sessions, twin, sampler, accelerator, started, features)
 
 
 def _check_effects(settings: Settings, model: ModelConfig | LegacyModelConfig, twin: AnyTwin, accelerator: str) -> None:
