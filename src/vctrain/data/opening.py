@@ -33,16 +33,20 @@ _FIT_FRAMES, _FIT_PIECES = 1 << 10, 1 << 7
 _MOST_COLUMNS = 10_000
 
 
-def open_sessions(specs: Sequence[SessionSpec], context: int, settle_seconds: float = 0.0) -> tuple[Session, ...]:
+def open_sessions(
+    specs: Sequence[SessionSpec], context: int, settle_seconds: float = 0.0, stim: bool = True
+) -> tuple[Session, ...]:
     """The sessions of `specs`, mapped, checked and split; `context` frames before a frame must be valid to score it.
 
-    The first `settle_seconds` of every recording are left out; trials are split as if they were not.
+    The first `settle_seconds` of every recording are left out; trials are split as if they were not. Without `stim`
+    no movie is looked at, nor has to be there.
 
     Raises ContractError, naming session, file and covariate, for anything that cannot be used.
     """
     budget = CHECKED_BYTES // max(sum(len(spec.files) for spec in specs), 1)
     sessions = tuple(
-        _open(spec, index, context, settle_seconds, budget) for index, spec in enumerate(_once_noted(specs, context))
+        _open(spec, index, context, settle_seconds, budget, stim)
+        for index, spec in enumerate(_once_noted(specs, context))
     )
     for session in sessions[1:]:
         if abs(session.rate_hz - sessions[0].rate_hz) > 0.01 * sessions[0].rate_hz:
@@ -69,13 +73,13 @@ def _once_noted(specs: Sequence[SessionSpec], context: int) -> list[SessionSpec]
     return noted
 
 
-def _open(spec: SessionSpec, index: int, context: int, settle_seconds: float, budget: int) -> Session:
+def _open(spec: SessionSpec, index: int, context: int, settle_seconds: float, budget: int, stim: bool) -> Session:
     notes = list(spec.notes)
     recordings = []
     for kind, path in spec.files.items():
         dset = open_dset(path)
         notes += dset.notes
-        recordings.append(Recording(spec.name, kind, dset, spec.factor))
+        recordings.append(Recording(spec.name, kind, dset, spec.factor, stim))
     _check_alike(spec, recordings)
     rate_hz = _rate(spec, recordings, notes)
     cids = _cids(spec, recordings)
@@ -110,6 +114,8 @@ def _open(spec: SessionSpec, index: int, context: int, settle_seconds: float, bu
     _check_frames(as_stored)
     for pipeline in pipelines:
         _fit(as_stored, pipeline)
+    if not stim:
+        return as_stored
     chain = _chain(spec, recordings, runs, rate_hz, notes)
     if spec.transforms.stim_pointwise:
         return session(chain)

@@ -185,9 +185,8 @@ class Session:
             for unit, valid in enumerate(self._unit_valid):
                 if valid is not None:
                     dfs[..., unit] *= valid.contains(grid)
-        whole = (
-            Spans(self._offsets, first - context, lows, highs, context + frames) if stim and features is None else None
-        )
+        movie = stim and features is None
+        whole = Spans(self._offsets, first - context, lows, highs, context + frames) if movie else None
         before = Spans(self._offsets, first - history, lows, highs, history + frames) if history else None
         return SessionClips(
             session=self.index,
@@ -229,7 +228,7 @@ class Session:
             "cids": list(self.cids),
             "types": list(self.types),
             "rate_hz": self.rate_hz,
-            "size": [self.height, self.width],
+            "size": [self.height, self.width] if "stim" in self.recordings[0] else None,
             "n_frames": {r.kind: r.n_frames for r in self.recordings},
             "transforms": {
                 "stim": self.spec.transforms.stim_as_list(),
@@ -253,8 +252,12 @@ class Session:
             "adapter": None if self.spec.adapter is None else self.spec.adapter.model_dump(mode="json"),
             "readout": None if self.spec.readout is None else self.spec.readout.model_dump(mode="json"),
             "behavior_dim": self.behavior_dim,
-            "fingerprint": {r.kind: r.fingerprint() for r in self.recordings},
+            "fingerprint": self.fingerprint(),
         }
+
+    def fingerprint(self, stim: bool = True) -> dict[str, str]:
+        """That of each recording; without the movie if it is not to be compared."""
+        return {r.kind: r.fingerprint(stim) for r in self.recordings}
 
     def _in_split(self, split: str) -> NDArray[np.bool_]:
         if split == "all":

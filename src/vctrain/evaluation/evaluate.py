@@ -67,7 +67,11 @@ def _open(arguments: dict[str, Any]) -> tuple[Checkpoint, Matched]:
         max_datasets=None if arguments["data"] else trained_on.max_datasets,
     )
     matched = open_for_checkpoint(
-        specs, checkpoint.sessions, int(checkpoint.content["context"]), all_required=arguments["data"] is None
+        specs,
+        checkpoint.sessions,
+        int(checkpoint.content["context"]),
+        all_required=arguments["data"] is None,
+        stim=checkpoint.model.reads_stimulus,
     )
     for session in matched.sessions:
         if session.n_scored(arguments["split"]) == 0:

@@ -65,8 +65,10 @@ def prepare(settings: Settings, world_size: int) -> Prepared:
         started = start_from(settings, specs)
         sessions, model = started.sessions, started.model
     else:
-        sessions = open_sessions(specs, context_of(settings.model), settings.data.settle_seconds)
         model = settings.model
+        sessions = open_sessions(specs, context_of(model), settings.data.settle_seconds, model.reads_stimulus)
+    if settings.data.curriculum is not None and not model.reads_stimulus:
+        raise UsageError("data.curriculum goes by the stimulus, which this model does not read", hint="leave it out")
     sampler = ClipSampler(
         sessions,
         sampling=settings.data.sampling,
@@ -102,5 +104,3 @@ def _check_effects(settings: Settings, model: ModelConfig | LegacyModelConfig, t
             "optim.lambda_pred is set, but the model has no predictive coding",
             hint="use --set model.modulator.type=pc, or leave it out",
         )
-    if settings.data.curriculum is not None and not twin.reads_stimulus:
-        raise UsageError("data.curriculum goes by the stimulus, which this model does not read", hint="leave it out")

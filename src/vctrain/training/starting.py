@@ -83,8 +83,7 @@ def start_from(settings: Settings, specs: Sequence[SessionSpec]) -> Started:
     assert start.checkpoint is not None
     checkpoint = read_checkpoint(start.checkpoint)
     model = model_of(settings, checkpoint)
-    context = context_of(model)
-    sessions, notes = _open(settings, specs, checkpoint, context)
+    sessions, notes = _open(settings, specs, checkpoint, model)
     twin = build_twin(model, sessions)
     loaded = load_from(twin, [session.cids for session in sessions], checkpoint, start.load, start.refit_readout)
     frozen = freeze(twin, start, loaded)
@@ -92,9 +91,10 @@ def start_from(settings: Settings, specs: Sequence[SessionSpec]) -> Started:
 
 
 def _open(
-    settings: Settings, specs: Sequence[SessionSpec], checkpoint: Checkpoint, context: int
+    settings: Settings, specs: Sequence[SessionSpec], checkpoint: Checkpoint, model: ModelConfig | LegacyModelConfig
 ) -> tuple[tuple[Session, ...], tuple[str, ...]]:
     """The sessions of the run in the order of the data: those the checkpoint knows as it knows them, and new ones."""
+    context, stim = context_of(model), model.reads_stimulus
     stored = {str(session["name"]): session for session in checkpoint.sessions}
     chosen = _chosen(settings.start, specs, set(stored), str(checkpoint.path))
     refit = set(settings.start.refit_readout)
@@ -111,15 +111,15 @@ def _open(
     if known:
         # A session to be refitted is what it was but for its units: trials stay in their split.
         entries = [
-            {**stored[spec.name], "cids": open_sessions([spec], context)[0].cids if spec.name in refit
+            {**stored[spec.name], "cids": open_sessions([spec], context, stim=stim)[0].cids if spec.name in refit
              else stored[spec.name]["cids"]}
             for spec in known
         ]  # fmt: skip
-        matched = open_for_checkpoint(known, entries, context, all_required=True)
+        matched = open_for_checkpoint(known, entries, context, all_required=True, stim=stim)
         opened += matched.sessions
         notes += [note for note in matched.notes if not any(note in session.notes for session in matched.sessions)]
     if others:
-        opened += open_sessions(others, context, settings.data.settle_seconds)
+        opened += open_sessions(others, context, settings.data.settle_seconds, stim)
     place = {spec.name: index for index, spec in enumerate(chosen)}
     for session in opened:
         session.index = place[session.name]
