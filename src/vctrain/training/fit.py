@@ -37,6 +37,7 @@ from vctrain.training.module import TwinModule
 from vctrain.training.plan import notes_on
 from vctrain.training.prepare import Prepared, prepare
 from vctrain.training.starting import Started, model_of
+from vctrain.training.touched import touched
 from vctrain.training.validation import ValidationResult
 
 EVAL_FRAMES = 240
@@ -112,7 +113,10 @@ def _recorded(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str
             report = session_report(session)
             console.note(report_line(report))
             directory.append_event(run_dir, "opened", **report)
-        for line in notes_on(settings, prepared.sessions, prepared.sampler):
+        for line in (
+            *notes_on(settings, prepared.sessions, prepared.sampler),
+            *touched(settings, prepared.twin, prepared.sampler),
+        ):
             console.note(line)
     try:
         return _run(settings, prepared, run_dir)

@@ -24,20 +24,7 @@ def freeze(twin: AnyTwin, start: StartConfig, loaded: Loaded) -> tuple[str, ...]
 
     Raises UsageError for a pattern that matches nothing, or if nothing is left to learn.
     """
-    names = [name for name, _ in twin.named_parameters()]
-    chosen: set[str] = set()
-    if start.freeze_vision:
-        chosen |= {name for name in names if part_of(name) in VISION and name in loaded.loaded}
-    for pattern in start.freeze:
-        pieces = pattern.split("/")
-        hits = {
-            name
-            for name in names
-            if (part_of(name) not in OWNED if pattern == "core" else all(piece in name for piece in pieces))
-        }
-        if not hits:
-            raise UsageError(f"--freeze {pattern}: no parameter matches it", hint=near_names(pattern, names))
-        chosen |= hits
+    chosen = set().union(*asked_for(twin, start, loaded).values())
     for name, parameter in twin.named_parameters():
         if name in chosen:
             parameter.requires_grad_(False)
@@ -53,6 +40,30 @@ def freeze(twin: AnyTwin, start: StartConfig, loaded: Loaded) -> tuple[str, ...]
         for name, _ in module.named_buffers(recurse=False)
     }
     return tuple(name for name in twin.state_dict() if name in chosen or name in buffers)
+
+
+def asked_for(twin: AnyTwin, start: StartConfig, loaded: Loaded) -> dict[str, set[str]]:
+    """Names of the parameters that each option of ``start`` freezes. Raises UsageError for one that freezes none."""
+    names = [name for name, _ in twin.named_parameters()]
+    found: dict[str, set[str]] = {}
+    if start.freeze_vision:
+        found["--freeze-vision"] = {name for name in names if part_of(name) in VISION and name in loaded.loaded}
+        if not found["--freeze-vision"]:
+            raise UsageError(
+                "--freeze-vision: this twin has no parameter of adapters, frontend or convnet that was loaded",
+                hint="leave it out, or choose a model with the checkpoint's vision",
+            )
+    for pattern in start.freeze:
+        pieces = pattern.split("/")
+        hits = {
+            name
+            for name in names
+            if (part_of(name) not in OWNED if pattern == "core" else all(piece in name for piece in pieces))
+        }
+        if not hits:
+            raise UsageError(f"--freeze {pattern}: no parameter matches it", hint=near_names(pattern, names))
+        found[f"--freeze {pattern}"] = hits
+    return found
 
 
 def _is_frozen(module: nn.Module, chosen: Collection[str]) -> bool:

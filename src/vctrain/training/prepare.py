@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 import lightning.pytorch as pl
 
-from vctrain.config.components.modulators import PredictiveCoding
 from vctrain.config.datasets import load_dataset_configs
 from vctrain.config.legacy import LegacyModelConfig
-from vctrain.config.legacy_parts import LegacyPrediction
 from vctrain.config.model import ModelConfig
 from vctrain.config.schema import Settings
 from vctrain.data.opening import open_sessions
@@ -21,6 +19,7 @@ from vctrain.training.engine import check_devices, resolve_accelerator
 from vctrain.training.features import FeaturePlan, plan_features
 from vctrain.training.regularizers import match
 from vctrain.training.starting import Started, start_from
+from vctrain.training.touched import core_learns, predicts
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,15 @@ def prepare(settings: Settings, world_size: int) -> Prepared:
     )
     twin = build_twin(model, sessions) if started is None else started.twin
     match(twin, settings.regularization)
-    _check_effects(settings, model, twin, accelerator)
+    _check_effects(settings, model, accelerator)
+    if settings.optim.core_lr_scale != 1 and not core_learns(twin):
+        # what the checkpoint was trained with was not asked for here; the log says that nothing of the core learns
+        inherited = started is not None and started.checkpoint.settings.optim.core_lr_scale
+        if inherited != settings.optim.core_lr_scale:
+            raise UsageError(
+                f"optim.core_lr_scale is {settings.optim.core_lr_scale:g}, but nothing of the core learns",
+                hint="leave it out, or add --set optim.core_lr_scale=1; or freeze less",
+            )
     features = None
     if start.cache_features:
         features = plan_features(settings, twin, sessions, accelerator)
@@ -91,15 +98,14 @@ def prepare(settings: Settings, world_size: int) -> Prepared:
     return Prepared(sessions, twin, sampler, accelerator, started, features)
 
 
-def _check_effects(settings: Settings, model: ModelConfig | LegacyModelConfig, twin: AnyTwin, accelerator: str) -> None:
-    """Refuses settings that would do nothing, or something else, with this twin and on this machine."""
+def _check_effects(settings: Settings, model: ModelConfig | LegacyModelConfig, accelerator: str) -> None:
+    """Refuses settings that would do nothing, or something else, with this model and on this machine."""
     if settings.trainer.precision == "16-mixed" and accelerator == "cpu":
         raise UsageError(
             "trainer.precision 16-mixed needs a GPU: half precision is not trained on CPUs",
             hint="use --set trainer.precision=bf16-mixed or 32-true",
         )
-    predicts = isinstance(model.modulator, PredictiveCoding | LegacyPrediction)
-    if settings.optim.lambda_pred is not None and not predicts:
+    if settings.optim.lambda_pred is not None and not predicts(model):
         raise UsageError(
             "optim.lambda_pred is set, but the model has no predictive coding",
             hint="use --set model.modulator.type=pc, or leave it out",

@@ -17,7 +17,7 @@ from vctrain.data.session import Session
 from vctrain.errors import ContractError, UsageError
 from vctrain.models.build import AnyTwin, build_twin, context_of
 from vctrain.runs.checkpoints import Checkpoint, read_checkpoint
-from vctrain.training.freezing import digest, freeze
+from vctrain.training.freezing import asked_for, digest, freeze
 from vctrain.training.loading import VISION, Loaded, load_from, part_of
 
 
@@ -87,7 +87,8 @@ def start_from(settings: Settings, specs: Sequence[SessionSpec]) -> Started:
     twin = build_twin(model, sessions)
     loaded = load_from(twin, [session.cids for session in sessions], checkpoint, start.load, start.refit_readout)
     frozen = freeze(twin, start, loaded)
-    return Started(sessions, twin, model, loaded, frozen, digest(twin, frozen), notes, checkpoint, start)
+    held = [f"{how}: {len(names)} parameters stay" for how, names in asked_for(twin, start, loaded).items()]
+    return Started(sessions, twin, model, loaded, frozen, digest(twin, frozen), (*notes, *held), checkpoint, start)
 
 
 def _open(
