@@ -13,8 +13,7 @@ import pytest
 
 from vctrain import cli, console
 from vctrain.config.simulation import SimulationConfig
-from vctrain.data import simulation
-from vctrain.data import locking
+from vctrain.data import locking, simulation
 from vctrain.data.simulation import cache
 from vctrain.errors import FaultError
 

@@ -54,8 +54,8 @@ def match(twin: nn.Module, regularizers: Iterable[Regularizer]) -> list[Matched]
             frozen = [] if hits else _matching(pattern, (name for name, _ in twin.named_parameters()))
             if frozen:
                 raise UsageError(
-                    f"regularizer {regularizer.name}: no parameter matches {pattern!r} that learns; {len(frozen)} do not, "
-                    f"such as {frozen[0]}",
+                    f"regularizer {regularizer.name}: no parameter matches {pattern!r} that learns; {len(frozen)} do "
+                    f"not, such as {frozen[0]}",
                     hint="freeze less, or leave the regularizer out, as with --set regularization=[]",
                 )
             if not hits:
