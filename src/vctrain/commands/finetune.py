@@ -74,6 +74,7 @@ def finetune(
       vctrain finetune runs/RUN --set optim.lr=1e-4
       vctrain finetune runs/RUN --freeze-vision --data new_session.yaml
       vctrain finetune twin.pt --load vision --freeze-vision --set model.modulator.type=concat
+      vctrain finetune runs/RUN --freeze-vision --cache-features
       vctrain finetune old.pt --data sessions.yaml --freeze core --refit-readout Allen_2022-02-16
     """
     console.configure(json=json, quiet=quiet, debug=debug)
