@@ -105,9 +105,11 @@ def _measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     short = _as_arguments({**sets, "trainer.max_epochs": 1, "trainer.steps_per_epoch": 5})
     run_measured(["train", "--preset", "gaborium", "--data", data, "--run-dir", base, *short])
     start = {"start.checkpoint": base, "start.freeze_vision": True, "start.cache_features": True}
-    step = _steps(resolve("gaborium", [], [], {**sets, "data.path": data, **start}).settings, options.steps)
+    flags = {key: value for key, value in sets.items() if key != "model"}
+    chosen = resolve("gaborium", [], [f"model={options.model}"], {**flags, "data.path": data, **start}).settings
+    step = _steps(chosen, options.steps)
     shutil.rmtree(folder / "cache" / "vctrain" / "features")
-    asked = ["finetune", base, "--freeze-vision", *_as_arguments({k: v for k, v in sets.items() if k != "model"})]
+    asked = ["finetune", base, "--freeze-vision", *_as_arguments(flags)]
     runs = {
         "live": run_measured([*asked, "--run-dir", str(folder / "live")]),
         "writing": run_measured([*asked, "--cache-features", "--run-dir", str(folder / "writing")]),

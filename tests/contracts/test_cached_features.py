@@ -13,12 +13,16 @@ import pytest
 import torch
 from made_sessions import MODEL, SIMULATION, settings
 
+from vctrain.config.datasets import load_dataset_configs
+from vctrain.config.legacy import read_legacy_config
 from vctrain.config.schema import Settings
+from vctrain.data.opening import open_sessions
 from vctrain.data.session import Session
 from vctrain.data.simulation import simulate
 from vctrain.errors import FaultError, NumericsError, UsageError
 from vctrain.evaluation.evaluate import evaluate
-from vctrain.runs.checkpoints import read_checkpoint
+from vctrain.models.build import build_twin
+from vctrain.runs.checkpoints import content, read_checkpoint, write_portable
 from vctrain.training import features, fit
 from vctrain.training.prepare import prepare
 
@@ -273,8 +277,52 @@ def test_they_belong_to_content(base, tiny_data, tmp_path, monkeypatch) -> None:
     changed = folders(base=tmp_path / "other.ckpt")
     assert (changed[0] == own[0], changed[1] == own[1]) == (True, False)
     recording = next((tmp_path / "moved").rglob("*SimA*/**/gaborium.dset"))
-    content = torch.load(recording, weights_only=True)
-    content["covariates"]["stim"][101, 3, 3] += 1
-    torch.save(content, recording)
+    stored = torch.load(recording, weights_only=True)
+    stored["covariates"]["stim"][101, 3, 3] += 1
+    torch.save(stored, recording)
     touched = folders(data=moved)
     assert (touched[0] == own[0], touched[1] == own[1]) == (False, True)
+
+
+LEGACY: dict[str, Any] = {
+    "adapter": {"type": "adapter", "params": {"grid_size": 12}},
+    "frontend": {"type": "learnable_temporal", "params": {"kernel_size": 3, "num_channels": 2}},
+    "convnet": {
+        "type": "resnet",
+        "params": {
+            "channels": [4],
+            "block_configs": [
+                {"conv_params": {"kernel_size": [3, 3, 3], "padding": 1}, "norm_type": "rms", "act_type": "silu"}
+            ],
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(("kind", "keeps"), [("film", True), ("convgru", False)])
+def test_a_legacy_twin_keeps_them_where_frames_alone_matter(tiny_data, tmp_path, kind, keeps) -> None:
+    sessions = open_sessions(load_dataset_configs(tiny_data), 7)
+    modulator = {"type": kind, "params": {"behavior_dim": sessions[0].behavior_dim}}
+    modulator["params"] |= {"hidden_dim": 4} if kind == "convgru" else {}
+    model = read_legacy_config({**LEGACY, "modulator": modulator}, semantics="old", lags=tuple(range(8)))
+    torch.manual_seed(0)
+    twin = build_twin(model, sessions)
+    with torch.no_grad():
+        for parameter in twin.readouts.parameters():
+            # the angle of a round mask has no gradient but rounding, which Adam would blow up
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    stored = content(settings(tiny_data), [session.describe() for session in sessions], twin.context, model)
+    write_portable(tmp_path / "old.pt", twin.state_dict(), stored)
+    chosen = {
+        cached: tuned(
+            tiny_data, tmp_path / "old.pt", cached, start__model="checkpoint", data__clip_frames=8, optim__lr=1e-4
+        )
+        for cached in (False, True)
+    }
+    if not keeps:
+        with pytest.raises(UsageError, match="the modulator of this legacy model reads the convnet at every lag"):
+            prepare(chosen[True], 1)
+        return
+    for cached, asked in chosen.items():
+        trained(asked, tmp_path / str(cached))
+    assert_same(tmp_path / "False", tmp_path / "True")
