@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import lightning.pytorch as pl
@@ -15,7 +16,8 @@ from vctrain.data.sampler import ClipSampler
 from vctrain.data.session import Session
 from vctrain.errors import UsageError
 from vctrain.models.build import AnyTwin, build_twin, context_of
-from vctrain.training.engine import check_devices, resolve_accelerator
+from vctrain.runs.supervisor import JOB
+from vctrain.training.engine import check_devices, resolve_accelerator, world
 from vctrain.training.features import FeaturePlan, plan_features
 from vctrain.training.regularizers import match
 from vctrain.training.starting import Started, start_from
@@ -83,19 +85,27 @@ def prepare(settings: Settings, world_size: int) -> Prepared:
     twin = build_twin(model, sessions) if started is None else started.twin
     match(twin, settings.regularization)
     _check_effects(settings, model, accelerator)
-    if settings.optim.core_lr_scale != 1 and not core_learns(twin):
-        # what the checkpoint was trained with was not asked for here; the log says that nothing of the core learns
-        inherited = started is not None and started.checkpoint.settings.optim.core_lr_scale
-        if inherited != settings.optim.core_lr_scale:
-            raise UsageError(
-                f"optim.core_lr_scale is {settings.optim.core_lr_scale:g}, but nothing of the core learns",
-                hint="leave it out, or add --set optim.core_lr_scale=1; or freeze less",
-            )
+    _check_core_scale(settings.optim.core_lr_scale, twin, started)
     features = None
     if start.cache_features:
         features = plan_features(settings, twin, sessions, accelerator)
-        features.check_space()
+        # once: while some ranks look, others already write
+        if JOB not in os.environ and world()[0] == 0:
+            features.check_space()
     return Prepared(sessions, twin, sampler, accelerator, started, features)
+
+
+def _check_core_scale(scale: float, twin: AnyTwin, started: Started | None) -> None:
+    """Refuses a learning rate of the core where no part of it learns.
+
+    That which the checkpoint was trained with was not asked for here: the log says that nothing of the core learns.
+    """
+    inherited = None if started is None else started.checkpoint.settings.optim.core_lr_scale
+    if scale not in (1.0, inherited) and not core_learns(twin):
+        raise UsageError(
+            f"optim.core_lr_scale is {scale:g}, but nothing of the core learns",
+            hint="leave it out, or add --set optim.core_lr_scale=1; or freeze less",
+        )
 
 
 def _check_effects(settings: Settings, model: ModelConfig | LegacyModelConfig, accelerator: str) -> None:
