@@ -35,15 +35,18 @@ _SESSIONS_AHEAD = 8
 _MOST_COLUMNS = 10_000
 
 
-def open_sessions(specs: Sequence[SessionSpec], context: int, settle_seconds: float = 0.0) -> tuple[Session, ...]:
+def open_sessions(
+    specs: Sequence[SessionSpec], context: int, settle_seconds: float = 0.0, stim: bool = True
+) -> tuple[Session, ...]:
     """The sessions of `specs`, mapped, checked and split; `context` frames before a frame must be valid to score it.
 
-    The first `settle_seconds` of every recording are left out; trials are split as if they were not.
+    The first `settle_seconds` of every recording are left out; trials are split as if they were not. Without `stim`
+    no movie is looked at, nor has to be there.
 
     Raises ContractError, naming session, file and covariate, for anything that cannot be used.
     """
     specs = _once_noted(specs, context)
-    recordings = [_recordings(spec) for spec in specs]
+    recordings = [_recordings(spec, stim) for spec in specs]
     budget = CHECKED_BYTES // max(sum(map(len, recordings)), 1)
     opened: list[Session] = []
     ahead = zip(specs, recordings, strict=True)
@@ -52,7 +55,7 @@ def open_sessions(specs: Sequence[SessionSpec], context: int, settle_seconds: fl
     for index, spec in enumerate(specs):
         for later, its in itertools.islice(ahead, 1):
             _fetch(later, its)
-        opened.append(_open(spec, recordings[index], index, context, settle_seconds, budget))
+        opened.append(_open(spec, recordings[index], index, context, settle_seconds, budget, stim))
     sessions = tuple(opened)
     for session in sessions[1:]:
         if abs(session.rate_hz - sessions[0].rate_hz) > 0.01 * sessions[0].rate_hz:
@@ -79,8 +82,8 @@ def _once_noted(specs: Sequence[SessionSpec], context: int) -> list[SessionSpec]
     return noted
 
 
-def _recordings(spec: SessionSpec) -> list[Recording]:
-    return [Recording(spec.name, kind, open_dset(path), spec.factor) for kind, path in spec.files.items()]
+def _recordings(spec: SessionSpec, stim: bool) -> list[Recording]:
+    return [Recording(spec.name, kind, open_dset(path), spec.factor, stim) for kind, path in spec.files.items()]
 
 
 def _fetch(spec: SessionSpec, recordings: Sequence[Recording]) -> None:
@@ -97,6 +100,7 @@ def _open(
     context: int,
     settle_seconds: float,
     budget: int,
+    stim: bool,
 ) -> Session:
     notes = [*spec.notes, *itertools.chain.from_iterable(recording.notes for recording in recordings)]
     _check_alike(spec, recordings)
@@ -133,6 +137,8 @@ def _open(
     _check_frames(as_stored)
     for pipeline in pipelines:
         fit_scales(as_stored, pipeline)
+    if not stim:
+        return as_stored
     chain = _chain(spec, recordings, runs, rate_hz, notes)
     if spec.transforms.stim_pointwise:
         return session(chain)

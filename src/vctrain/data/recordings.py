@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from vctrain.config.dataset_schema import FASTEST_HZ, SLOWEST_HZ
+from vctrain.data.clips import MEAN_GREY
 from vctrain.data.copying import take_rows
 from vctrain.data.covariates import fault_of
 from vctrain.data.dset import Dset
@@ -33,17 +34,20 @@ class Recording:
 
     Frames are those of the twin: `factor` frames of the file each, a remainder dropped. Counts are summed, the movie
     and labels take the first frame of a bin, continuous signals are averaged, validity needs all frames.
+
+    Without `stim` the movie is neither needed nor looked at; one pixel of mean grey stands for it.
     """
 
-    def __init__(self, session: str, kind: str, dset: Dset, factor: int) -> None:
+    def __init__(self, session: str, kind: str, dset: Dset, factor: int, stim: bool = True) -> None:
         self.session, self.kind, self.path, self.factor = session, kind, dset.path, factor
         self.metadata: dict[str, Any] = dset.metadata
         self.notes = tuple(dset.notes)
-        self._covariates = {name: _array(tensor) for name, tensor in dset.covariates.items()}
-        if (fault := fault_of(self._covariates)) is not None:
+        self._covariates = {name: _array(tensor) for name, tensor in dset.covariates.items() if stim or name != "stim"}
+        if (fault := fault_of(self._covariates, stim)) is not None:
             raise self.error(fault[0], hint=fault[1])
-        self.stim = self._covariates["stim"]
         self.robs = self._covariates["robs"]
+        grey = np.broadcast_to(np.uint8(MEAN_GREY), (len(self.robs), 1, 1))
+        self.stim = self._covariates["stim"] if stim else grey
         self.height, self.width = (int(side) for side in self.stim.shape[1:])
         self.n_units = int(self.robs.shape[1])
         self.n_frames = len(self.stim) // factor
@@ -226,12 +230,12 @@ class Recording:
             rate = round(float(1 / step), 3)
         return rate if SLOWEST_HZ <= rate <= FASTEST_HZ else None
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, stim: bool = True) -> str:
         """16 hex digits of shapes and of 32 evenly spaced frames of movie, counts, trials and gaze: content only."""
         digest = hashlib.sha256()
         chosen = np.unique(np.linspace(0, len(self.stim) - 1, 32).astype(np.int64))
         for name in ("stim", "robs", "trial_inds", "eyepos"):
-            if name in self._covariates:
+            if name in self._covariates and (stim or name != "stim"):
                 array = self._covariates[name]
                 rows_will_be_needed(array, chosen[:, None])
                 digest.update(f"{name} {array.dtype} {array.shape}".encode())

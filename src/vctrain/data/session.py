@@ -17,6 +17,7 @@ from vctrain.config.datasets import SessionSpec
 from vctrain.data.clips import MEAN_GREY, SessionClips
 from vctrain.data.copying import take_rows
 from vctrain.data.description import description_of
+from vctrain.data.features import StoredFeatures
 from vctrain.data.frames import Frames
 from vctrain.data.intervals import Intervals, Ints
 from vctrain.data.readahead import rows_will_be_needed
@@ -114,12 +115,12 @@ class Session:
         return self._segments.table[self._in_split(split)]
 
     @property
-    def trials(self) -> tuple[tuple[str, float], ...]:
+    def labels(self) -> tuple[tuple[str, float], ...]:
         """Type of stimulus and number of every trial."""
         return self._frames.labels
 
     def trials_at(self, frames: Sequence[int] | Ints) -> Ints:
-        """Which of `trials` each global frame, inside a segment, belongs to."""
+        """Which of `labels` each global frame, inside a segment, belongs to."""
         found: Ints = self._frames.trial_of[self._segment_of(np.asarray(frames, np.int64))]
         return found
 
@@ -179,11 +180,13 @@ class Session:
         rate_true: bool = False,
         stim: bool = True,
         history: int = 0,
+        features: StoredFeatures | None = None,
     ) -> SessionClips:
         """Clips whose first scored frames are the global frames `starts`, with `context` frames before them.
 
         Frames outside the trial of a clip's start are padded: mean grey, and 0 elsewhere. Without `stim` no movie is
-        read; `history` asks for the counts of so many frames before the scored ones too.
+        read; `history` asks for the counts of so many frames before the scored ones too; `features` are read instead of
+        the movie.
         """
         context = self.context if context is None else context
         first = np.asarray(starts, np.int64)
@@ -197,15 +200,17 @@ class Session:
         dfs = self._mask(scored, context)
         stop = before + frames
         traced = widest.columns(before - context - left, stop + right)
+        movie = stim and features is None
         return SessionClips(
             session=self.index,
-            stim=self._movie(widest.columns(before - context, stop)) if stim else None,
-            levels=self.levels if stim else None,
+            stim=self._movie(widest.columns(before - context, stop)) if movie else None,
+            levels=self.levels if movie else None,
             robs=self._counts("robs", scored),
             dfs=torch.from_numpy(dfs),
             behavior=self._behavior(traced, first - context - left, lows, highs) if self.pipelines else None,
             rate_true=self._counts("rate_true", scored) if rate_true and self.has_rate_true else None,
             history=self._counts("robs", widest.columns(before - history, stop)) if history else None,
+            features=None if features is None else features.of_clips(first, highs, frames),
         )
 
     def frame(self, frame: int) -> NDArray[np.uint8]:
@@ -226,6 +231,10 @@ class Session:
     def describe(self) -> dict[str, Any]:
         """What must agree between a twin and the data it is used on, in plain types."""
         return description_of(self)
+
+    def fingerprint(self, stim: bool = True) -> dict[str, str]:
+        """That of each recording; without the movie if it is not to be compared."""
+        return {r.kind: r.fingerprint(stim) for r in self.recordings}
 
     def _in_split(self, split: str) -> NDArray[np.bool_]:
         if split == "all":

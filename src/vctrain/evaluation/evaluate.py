@@ -111,7 +111,11 @@ def _open(checkpoint: Checkpoint, question: Question) -> Matched:
         max_datasets=None if question.data else trained_on.max_datasets,
     )
     matched = open_for_checkpoint(
-        specs, checkpoint.sessions, int(checkpoint.content["context"]), all_required=question.data is None
+        specs,
+        checkpoint.sessions,
+        int(checkpoint.content["context"]),
+        all_required=question.data is None,
+        stim=checkpoint.model.reads_stimulus,
     )
     for session in matched.sessions:
         if session.n_scored(question.split) == 0:

@@ -65,7 +65,7 @@ class _Scoring(pl.LightningModule):
 
     def on_validation_start(self) -> None:
         for index, session in self.sessions.items():
-            shape = (len(session.trials), len(SUMS), session.n_units)
+            shape = (len(session.labels), len(SUMS), session.n_units)
             self.sums[index] = torch.zeros(shape, dtype=torch.float64, device=self.device)
             self.oracle[index] = torch.zeros_like(self.sums[index])
 
@@ -140,5 +140,5 @@ def _collected(session: Session, module: _Scoring) -> TrialSums:
     sums: Any = module.sums[session.index].cpu().numpy()
     there = sums[:, 0].max(1) > 0
     oracle = module.oracle[session.index].cpu().numpy()[there] if session.has_rate_true else None
-    trials = tuple(trial for trial, seen in zip(session.trials, there, strict=True) if seen)
+    trials = tuple(trial for trial, seen in zip(session.labels, there, strict=True) if seen)
     return TrialSums(session.name, session.subject, session.cids, trials, sums[there], oracle)
