@@ -30,6 +30,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "finetune": ("vctrain.commands.finetune:finetune", "Train on from a checkpoint, with parts of it frozen."),
     "modulator-only": ("vctrain.commands.modulator_only:modulator_only", "Train a twin of behaviour alone."),
     "eval-bps": ("vctrain.commands.eval_bps:eval_bps", "Exact bits per spike of checkpoints or runs."),
+    "predict": ("vctrain.commands.predict:predict", "Write predicted rates, frame by frame."),
     "inspect": ("vctrain.commands.inspect:inspect", "Show what is in a recording, session, config, checkpoint or run."),
     "migrate-ckpt": (
         "vctrain.commands.migrate_ckpt:migrate_ckpt",

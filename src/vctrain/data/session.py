@@ -124,6 +124,11 @@ class Session:
         found: Ints = self._frames.trial_of[self._segment_of(np.asarray(frames, np.int64))]
         return found
 
+    def place_of(self, frame: int) -> tuple[int, int]:
+        """The recording that holds a global frame, and the frame's number there."""
+        place = self._kind_of(frame)
+        return place, frame - self._offsets[place]
+
     def usable(self, split: str = "all") -> Intervals:
         """The frames of `split` whose own covariates are valid, trial by trial."""
         return Intervals(self._usable.table[self._in_split(split)[self._segments.find(self._usable.starts)]])

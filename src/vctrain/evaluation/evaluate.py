@@ -72,7 +72,7 @@ def evaluate_all(
     context = max(int(c.content["context"]) for c in checkpoints) if compare else None
     results, first = [], None
     for target, checkpoint in zip(targets, checkpoints, strict=True):
-        matched = _open(checkpoint, question)
+        matched = open_for(checkpoint, question)
         nulls = training_rates(matched.sessions) if question.null == "training" else None
         scored = _scored(target, question, context, checkpoint, matched)
         result = {
@@ -96,7 +96,8 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _open(checkpoint: Checkpoint, question: Question) -> Matched:
+def open_for(checkpoint: Checkpoint, question: Question) -> Matched:
+    """The sessions of ``checkpoint`` in the recordings asked for; ContractError if they do not fit it."""
     trained_on = checkpoint.settings.data
     path = question.data or trained_on.path
     if path is None or not Path(path).exists():
@@ -142,7 +143,7 @@ def score_rank(target: str, question: dict[str, Any], context: int | None) -> di
     """One rank of an evaluation: the sums of all ranks together, in plain values."""
     asked = Question(**{**question, "types": None if question["types"] is None else tuple(question["types"])})
     checkpoint = read_checkpoint(target)
-    return {"sessions": [_plain(part) for part in _score(asked, context, checkpoint, _open(checkpoint, asked))]}
+    return {"sessions": [_plain(part) for part in _score(asked, context, checkpoint, open_for(checkpoint, asked))]}
 
 
 def _score(question: Question, context: int | None, checkpoint: Checkpoint, matched: Matched) -> list[TrialSums]:
