@@ -65,7 +65,7 @@ def test_one_session_becomes_a_dset_and_several_do_not(tiny_data: Path, tiny_run
     config = yaml.safe_load(tiny_data.read_text())
     folder = str(tiny_data.parent / config["session_dir"])
     config |= {"sessions": config["sessions"][:1], "session_dir": folder, "data_root": str(tiny_data.parent)}
-    (tmp_path / "one.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     one = Question(data=str(tmp_path / "one.yaml"), accelerator=CPU)
     predict(str(tiny_run.folder), one, tmp_path / "rates.dset")
     stored = open_dset(tmp_path / "rates.dset")
