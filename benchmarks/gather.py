@@ -1,12 +1,14 @@
-"""Gathering a batch against one uint8 slice a sample and default_collate: paired ratios in one process.
+"""Gathering a batch against one uint8 slice a sample and default_collate: paired ratios of one run.
 
 python -m benchmarks.gather [--size 60] [--units 100] [--repeats 15]
 
 Clips: 8 clips of 64 scored frames, against the 512 windows of 25 frames that a system of one window a frame collates.
-Windows: 256 windows of 25 frames at random places, against the same windows, sample by sample. Both sides give the
-movie as uint8, counts, mask and behaviour (two columns of position). A sample takes its frames by the list of lags, as
-the earlier system did; ``contiguous`` says what is left where it takes them as one contiguous slice instead. Freed
-memory is kept by the process, as in training.
+Windows: 256 windows of 25 frames, against the same windows, sample by sample. Both sides give the movie as uint8,
+counts, mask and behaviour (two columns of position), batch after batch at new random places, from the page cache.
+
+``by_lags``: a sample takes its frames by the list of lags, as the earlier system did; ``contiguous``: as one contiguous
+slice. Each side runs in a process of its own, and they take turns. That of vctrain keeps freed memory, as its training
+does; the others have the ordinary allocation of memory (that of the earlier system) or, ``_memory_kept``, the same.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,9 +31,14 @@ from torch.utils.data import default_collate
 from vctrain.config.datasets import load_dataset_configs
 from vctrain.data.dset import open_dset
 from vctrain.data.opening import open_sessions
+from vctrain.data.session import Session
 from vctrain.training.allocator import keep_freed_memory
 
-LAGS, CLIPS, CLIP_FRAMES, WINDOWS = 25, 8, 64, 256
+LAGS, CLIP_FRAMES = 25, 64
+N = {"clips": 8, "windows": 256}
+BATCHES = {"vctrain": 8}
+"""Batches a turn; 1 where not said."""
+OTHERS = ("by_lags", "contiguous", "by_lags_memory_kept", "contiguous_memory_kept")
 
 
 class Samples:
@@ -50,44 +59,98 @@ class Samples:
         }
 
 
+class Side:
+    """A process that gathers batches when told to, and tells the seconds each took."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.batches = BATCHES.get(name, 1)
+        command = [sys.executable, "-m", "benchmarks.gather", "--side", name, "--folder", str(folder)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def seconds(self, task: str, seed: int) -> float:
+        """Seconds a batch."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(task, seed, self.batches, file=self.process.stdin, flush=True)
+        return float(self.process.stdout.readline())
+
+    def end(self) -> None:
+        """Ends the process."""
+        self.process.communicate()
+
+
+def serve(name: str, folder: Path) -> None:
+    """Gathers what standard input asks for: task, seed and number of batches a line."""
+    if name == "vctrain" or name.endswith("_memory_kept"):
+        keep_freed_memory()
+    (session,) = open_sessions(load_dataset_configs(folder), LAGS - 1)
+    samples = Samples(next(folder.glob("*/*.dset")), name.startswith("contiguous"))
+    work = _ours(session) if name == "vctrain" else _theirs(samples)
+    if name == "vctrain":
+        _check(session, samples)
+    for line in sys.stdin:
+        task, seed, batches = line.split()
+        starts = _starts(session, N[task], int(seed), int(batches))
+        begin = time.perf_counter()
+        for places in starts:
+            work(task, places)
+        print((time.perf_counter() - begin) / len(starts), flush=True)
+
+
+def _ours(session: Session) -> Callable[[str, Any], Any]:
+    return lambda task, starts: session.gather(starts, frames=CLIP_FRAMES if task == "clips" else 1)
+
+
+def _theirs(samples: Samples) -> Callable[[str, Any], Any]:
+    def collate(task: str, starts: Any) -> Any:
+        each = range(CLIP_FRAMES) if task == "clips" else range(1)
+        return default_collate([samples[start + step] for start in starts.tolist() for step in each])
+
+    return collate
+
+
+def _starts(session: Session, n: int, seed: int, batches: int) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
+    generator = np.random.default_rng(seed)
+    first = session.segments()[:, 0]
+    return [first[generator.integers(0, len(first), n)] + LAGS + generator.integers(0, 200, n) for _ in range(batches)]
+
+
+def _check(session: Session, samples: Samples) -> None:
+    """Both sides read the same."""
+    (starts,) = _starts(session, 50, 0, 1)
+    ours, theirs = session.gather(starts, frames=1), default_collate([samples[start] for start in starts.tolist()])
+    assert ours.behavior is not None
+    found = {"stim": ours.stim, "robs": ours.robs[:, 0], "dfs": ours.dfs[:, 0], "behavior": ours.behavior[:, -1]}
+    assert all(torch.equal(found[name], theirs[name]) for name in theirs)
+
+
 def main() -> None:
     """Print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name, value in (("size", 60), ("units", 100), ("repeats", 15)):
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    keep_freed_memory()
+    if options.side:
+        serve(options.side, options.folder)
+        return
     with tempfile.TemporaryDirectory() as folder:
-        path = _recording(Path(folder), options.size, options.units)
-        (session,) = open_sessions(load_dataset_configs(folder), LAGS - 1)
-        generator = np.random.default_rng(0)
-        first = session.segments()[:, 0]
+        _recording(Path(folder), options.size, options.units)
+        sides = {name: Side(name, Path(folder)) for name in ("vctrain", *OTHERS)}
+        result = {task: _paired(sides, task, options.repeats) for task in N}
+        for side in sides.values():
+            side.end()
+    told = {name: getattr(options, name) for name in ("size", "units", "repeats")}
+    print(json.dumps({"benchmark": "gather", **told, **result}))
 
-        def starts(n: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-            return first[generator.integers(0, len(first), n)] + LAGS + generator.integers(0, 200, n)
 
-        clip_starts, window_starts = starts(CLIPS), starts(WINDOWS)
-        frames = [int(start) + step for start in clip_starts for step in range(CLIP_FRAMES)]
-        result = {}
-        for name, contiguous in (("by_lags", False), ("contiguous", True)):
-            samples = Samples(path, contiguous)
-            collated = default_collate([samples[int(frame)] for frame in window_starts])
-            assert session.gather(window_starts, frames=1).stim.equal(collated["stim"])  # type: ignore[union-attr]
-            result[name] = {
-                "clips": _paired(
-                    lambda: session.gather(clip_starts, frames=CLIP_FRAMES),
-                    lambda samples=samples: default_collate([samples[frame] for frame in frames]),  # type: ignore[misc]
-                    options.repeats,
-                ),
-                "windows": _paired(
-                    lambda: session.gather(window_starts, frames=1),
-                    lambda samples=samples: default_collate(  # type: ignore[misc]
-                        [samples[int(frame)] for frame in window_starts]
-                    ),
-                    options.repeats,
-                ),
-            }
-    print(json.dumps({"benchmark": "gather", **vars(options), **result}))
+def _paired(sides: dict[str, Side], task: str, repeats: int) -> dict[str, Any]:
+    """Milliseconds a batch, and how many times faster vctrain is than each other side: medians over turns."""
+    turns = [{name: side.seconds(task, seed) for name, side in sides.items()} for seed in range(repeats + 2)][2:]
+    ms = {name: round(1e3 * statistics.median(turn[name] for turn in turns), 3) for name in sides}
+    faster = {name: round(statistics.median(t[name] / t["vctrain"] for t in turns), 1) for name in OTHERS}
+    return {"ms": ms, "times_faster_than": faster}
 
 
 def _recording(folder: Path, size: int, units: int) -> Path:
@@ -105,21 +168,6 @@ def _recording(folder: Path, size: int, units: int) -> Path:
     transforms = "transforms: {eye_pos: {source: eyepos, ops: [], expose_as: behavior, concatenate: true}}"
     (folder / "Ada_1.yaml").write_text(f"cids: {list(range(units))}\n{transforms}\n")
     return path
-
-
-def _paired(ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int) -> dict[str, float]:
-    ours(), theirs()
-    ratios, seconds = [], []
-    for _ in range(repeats):
-        times = []
-        for work in (ours, theirs):
-            begin = time.perf_counter()
-            work()
-            times.append(time.perf_counter() - begin)
-        ratios.append(times[1] / times[0])
-        seconds.append(times)
-    mine, other = (statistics.median(pair[side] for pair in seconds) for side in (0, 1))
-    return {"times_faster": round(statistics.median(ratios), 1), "ms": 1e3 * mine, "ms_by_samples": 1e3 * other}
 
 
 if __name__ == "__main__":

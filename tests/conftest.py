@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from made_sessions import SIMULATION, settings
 
 from vctrain.config.schema import Settings
+
+# How long an example takes says what else the machine does.
+hypothesis_settings.register_profile("vctrain", deadline=None)
+hypothesis_settings.load_profile("vctrain")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from vctrain import __version__, console
 from vctrain.errors import FaultError, PreemptedError, Terminated, UsageError, VctrainError
+from vctrain.runs.files import FULL
 
 VERBS: Mapping[str, tuple[str, str]] = {
     "train": ("vctrain.commands.train:train", "Train a twin of a preset on recordings or simulated sessions."),
@@ -29,6 +30,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "finetune": ("vctrain.commands.finetune:finetune", "Train on from a checkpoint, with parts of it frozen."),
     "modulator-only": ("vctrain.commands.modulator_only:modulator_only", "Train a twin of behaviour alone."),
     "eval-bps": ("vctrain.commands.eval_bps:eval_bps", "Exact bits per spike of checkpoints or runs."),
+    "predict": ("vctrain.commands.predict:predict", "Write predicted rates, frame by frame."),
     "inspect": ("vctrain.commands.inspect:inspect", "Show what is in a recording, session, config, checkpoint or run."),
     "migrate-ckpt": (
         "vctrain.commands.migrate_ckpt:migrate_ckpt",
@@ -45,9 +47,7 @@ TERMINATED = 143
 BROKEN_PIPE = 141
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _ENVIRONMENT = (
-    errno.ENOSPC,
-    errno.EFBIG,
-    errno.EDQUOT,
+    *FULL,
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,

@@ -47,6 +47,23 @@ def test_a_name_says_that_a_run_was_finetuned(tiny_run, tmp_path, monkeypatch, c
     assert list(tmp_path.iterdir()) == []
 
 
+def test_features_are_kept_and_said_before_and_after(tiny_run, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VCTRAIN_CACHE", str(tmp_path / "cache"))
+    asked = ["finetune", str(tiny_run.folder), "--freeze-vision", "--cache-features", *sets()]
+    code, planned = call(capsys, *asked, "--dry-run")
+    assert code == 0, planned
+    features = planned["features"]
+    assert features["written"] == features["bytes"] > 0
+    assert features["folder"] == str(tmp_path / "cache" / "vctrain" / "features")
+    assert any(f"{features['bytes']:,} bytes are to be written" in note for note in planned["notes"])
+    code, said = call(capsys, *asked, "--run-dir", "tuned")
+    assert code == 0, said
+    assert said["features"] == features
+    code, said = call(capsys, *asked, "--run-dir", "again")
+    assert said["features"] == {**features, "written": 0, "reused": features["bytes"]}
+
+
 def test_from_scratch_beside_it(tiny_run, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     code, said = call(capsys, "finetune", str(tiny_run.folder), "--compare-scratch", "--run-dir", "tuned", *sets())
@@ -62,6 +79,7 @@ def test_from_scratch_beside_it(tiny_run, tmp_path, monkeypatch, capsys) -> None
         (["nowhere.ckpt"], 3, "no such checkpoint"),
         (["RUN", "--freeze", "nothing/like/it"], 2, "--freeze nothing/like/it: no parameter matches"),
         (["RUN", "--add-session", "Nobody_1"], 2, "--add-session Nobody_1"),
+        (["RUN", "--cache-features"], 2, "--cache-features: the adapter would learn of session SimA_2024-01-01"),
     ],
 )
 def test_refusals_create_nothing(tiny_run, tmp_path, monkeypatch, capsys, arguments, code, message) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from vctrain import cli, console
 from vctrain.config.simulation import SimulationConfig
-from vctrain.data import simulation
+from vctrain.data import locking, simulation
 from vctrain.data.simulation import cache
 from vctrain.errors import FaultError
 
@@ -94,7 +94,7 @@ def test_two_at_once_are_harmless(monkeypatch, locks):
         def refuse(*arguments):
             raise OSError(95, "Operation not supported")
 
-        monkeypatch.setattr(cache.fcntl, "flock", refuse)
+        monkeypatch.setattr(locking.fcntl, "flock", refuse)
     with ThreadPoolExecutor(2) as pool:
         folders = list(pool.map(cache.cached_sessions, [SimulationConfig()] * 2))
     assert folders[0] == folders[1]

@@ -46,8 +46,8 @@ def test_weights_are_relative_to_the_median_over_all_training_frames(session: Se
     frames = scored.at(np.arange(0, scored.total, 7))
     for step, rise in ((0, 0.5), (50, 0.75)):
         expected = np.minimum(1, rise * contrasts(session, frames) / weights.median)
-        np.testing.assert_allclose(weights.of(0, frames, step), expected)
-    assert (weights.of(0, frames, 100) == 1).all()
+        np.testing.assert_allclose(weights.of(np.zeros_like(frames), frames, step), expected)
+    assert (weights.of(np.zeros_like(frames), frames, 100) == 1).all()
 
 
 def test_alpha_rises_from_its_start_to_one_and_then_there_is_none() -> None:

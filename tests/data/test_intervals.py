@@ -23,3 +23,20 @@ def test_ranks_and_frames_are_each_others_inverse(pieces: list[tuple[int, int]])
     every = np.arange(-2, at + 3)
     np.testing.assert_array_equal(intervals.before(every), [sum(f < e for f in frames) for e in every.tolist()])
     np.testing.assert_array_equal(intervals.contains(every), np.isin(every, frames))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 70)), max_size=12), st.sampled_from([1, 2, 16, 64]))
+def test_pieces_cover_every_frame_and_no_other(pieces: list[tuple[int, int]], size: int) -> None:
+    table, at = [], 0
+    for gap, length in pieces:
+        table.append((at + gap, at + gap + length))
+        at += gap + length
+    intervals = Intervals(np.asarray(table, np.int64).reshape(-1, 2))
+    found: set[int] = set()
+    for length, starts in intervals.cover(size):
+        assert length <= size
+        assert length & (length - 1) == 0
+        assert (intervals.find(starts) == intervals.find(starts + length - 1)).all()
+        found.update((starts[:, None] + np.arange(length)).flatten().tolist())
+    assert found == {frame for start, stop in table for frame in range(start, stop)}

@@ -100,6 +100,26 @@ def test_a_bad_count_is_found_wherever_it_is(
         open_sessions(load_dataset_configs(folder), 5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int32])
+@pytest.mark.parametrize("cids", [[0, 1, 2], [1, 2], [2, 0]])
+def test_a_bad_count_is_found_in_a_bin_whose_sum_is_none(
+    session_config, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, cids: list[int]
+) -> None:
+    """A recording too long to be checked at opening; -1 and 2 make 1."""
+    content = covariates()
+    content["robs"] = content["robs"].to(dtype)
+    content["robs"][[130, 131], 2] = torch.tensor([-1, 2], dtype=dtype)
+    sampling = {"source_rate": 200, "target_rate": 100}
+    specs = load_dataset_configs(session_config({"gaborium": content}, cids=cids, sampling=sampling))
+    with pytest.raises(ContractError, match="at frame 130, cid 2"):
+        open_sessions(specs, 5)
+    monkeypatch.setattr("vctrain.data.recordings.Recording.check_counts", lambda *_: None)
+    (session,) = open_sessions(specs, 5)
+    session.gather([70], frames=4)
+    with pytest.raises(ContractError, match=r"robs is -1\.0 at frame 130, cid 2"):
+        session.gather([40, 63], frames=4)
+
+
 @pytest.mark.parametrize(("cids", "message"), [([44], "cid 44 is not there"), ([0, 3, 9], "cids 3, 9 are not there")])
 def test_a_unit_that_is_not_there(session_config, cids: list[int], message: str) -> None:
     specs = load_dataset_configs(session_config({"gaborium": covariates()}, cids=cids))

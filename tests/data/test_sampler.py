@@ -161,10 +161,14 @@ def test_starts_are_exactly_the_admissible_ones(pieces: list[tuple[int, int]], c
         expected += full or ([start + context] if start + context < stop else [])
     if not expected:
         with pytest.raises(ContractError, match="no training trial longer than"):
-            StartTable(Segments(segments), context, frames)  # type: ignore[arg-type]
+            StartTable([Segments(segments)], context, frames)  # type: ignore[arg-type]
         return
-    table = StartTable(Segments(segments), context, frames)  # type: ignore[arg-type]
-    assert table.at(np.arange(table.total))[0].tolist() == sorted(expected)
+    table = StartTable([Segments(segments)], context, frames)  # type: ignore[arg-type]
+    session, starts, scored = table.at(np.arange(table.offsets[-1]))
+    assert starts.tolist() == sorted(expected)
+    assert set(session.tolist()) == {0}
+    whole = {start: min(frames, stop - start) for a, stop in segments for start in range(a + context, stop)}
+    assert scored.tolist() == [whole[start] for start in starts.tolist()]
 
 
 def test_stratified_clips_are_uniform_over_those_that_score_a_frame() -> None:

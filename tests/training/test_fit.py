@@ -219,3 +219,23 @@ def test_every_schedule_accumulation_and_regularizer_trains(tiny_data, tmp_path)
     assert all(float(row["penalty/sparse"]) > 0 for row in rows)
     weights = torch.load(result["checkpoint"], weights_only=True)["state_dict"]
     assert max(float(v.max()) for n, v in weights.items() if n.endswith(".std")) <= 0.7 + 1e-6
+
+
+def test_plateau_lowers_the_learning_rate_of_a_run(tiny_data: Path, tmp_path: Path) -> None:
+    """A rate too small to improve anything: each validation after the first halves it."""
+    chosen = settings(
+        tiny_data,
+        {
+            "optim.schedule": "plateau",
+            "optim.plateau_patience": 0,
+            "optim.lr": 1e-12,
+            "optim.warmup_steps": 0,
+            "trainer.max_epochs": 5,
+            "trainer.steps_per_epoch": 1,
+        },
+    )
+    fit.train(chosen, run_dir=tmp_path / "run", provenance={}, argv=[])
+    rates = [float(row["lr"]) for row in rows(tmp_path / "run")]
+    # the rate of the next step is set when a step ends, before its validation
+    assert rates[-1] < rates[0] / 2
+    assert rates == sorted(rates, reverse=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,9 +11,26 @@ import typer
 from vctrain import console
 from vctrain.commands import options
 from vctrain.commands.render import figure, share
+from vctrain.errors import UsageError
 
 Targets = Annotated[list[str], typer.Argument(metavar="CKPT...", help="Checkpoint files or run directories.")]
 OnSplit = Annotated[options.Split, typer.Option("--split", help="Trials to evaluate on.")]
+By = Annotated[options.By, typer.Option("--by", help="What the table has a row for.")]
+Null = Annotated[
+    options.Null,
+    typer.Option("--null", help="Frames of which the null model has the mean rates."),
+]
+Paired = Annotated[
+    bool,
+    typer.Option("--paired", help="Compare the others with the first, on units and frames of both."),
+]
+Replicates = Annotated[
+    int, typer.Option("--replicates", metavar="N", min=0, help="Resamplings of trials for 95 % intervals; 0: none.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Also write results.json, units.csv, units.parquet there."),
+]
 
 
 def eval_bps(
@@ -21,6 +39,11 @@ def eval_bps(
     data_root: options.DataRoot = None,
     split: OnSplit = options.Split.val,
     types: options.Types = None,
+    by: By = options.By.session,
+    null: Null = options.Null.evaluated,
+    paired: Paired = False,
+    replicates: Replicates = 2000,
+    out: Out = None,
     devices: options.Devices = None,
     accelerator: options.OnAccelerator = None,
     json: options.Json = False,
@@ -30,7 +53,7 @@ def eval_bps(
     """Evaluate checkpoints on every frame of a split: bits per spike of each unit, session and overall.
 
     Without --data on the recordings a checkpoint was trained on; --data may name others of the same units, which
-    are matched by cid.
+    are matched by cid. Intervals are 95 %, from resampled trials.
 
     \b
     Examples:
@@ -38,39 +61,104 @@ def eval_bps(
       vctrain eval-bps runs/RUN/checkpoints/last.ckpt --split all
       vctrain eval-bps runs/* --types backimage --json
       vctrain eval-bps runs/RUN --data other_day.yaml
+      vctrain eval-bps runs/BASELINE runs/OTHER --paired
+      vctrain eval-bps runs/RUN --by unit --out results
     """
     console.configure(json=json, quiet=quiet, debug=debug)
-    from vctrain.evaluation.evaluate import evaluate
+    if paired and len(targets) < 2:
+        raise UsageError("--paired compares checkpoints, and there is one", hint="name two or more, the baseline first")
+    if paired and replicates == 0:
+        raise UsageError("--paired needs resamplings of trials", hint="leave out --replicates 0")
+    from vctrain.evaluation.evaluate import Question, evaluate_all
+    from vctrain.evaluation.files import check_folder, write_results
 
-    results: list[dict[str, Any]] = []
-    for target in targets:
-        result = evaluate(
-            target,
-            data=data,
-            data_root=data_root,
-            split=split.value,
-            types=options.types_of(types),
-            devices=devices or 1,
-            accelerator=(accelerator or options.Accelerator.auto).value,
-        )
+    if out is not None:
+        check_folder(out)
+    chosen = options.types_of(types)
+    question = Question(
+        data=data,
+        data_root=data_root,
+        split=split.value,
+        types=None if chosen is None else tuple(chosen),
+        null=null.value,
+        devices=devices or 1,
+        accelerator=(accelerator or options.Accelerator.auto).value,
+    )
+    results = evaluate_all(targets, question, compare=paired, replicates=replicates)
+    for result in results:
         for text in result["notes"]:
             console.note(text)
         if not console.json_mode():
-            _show(result)
-        results.append(result)
+            show_scores(result, by.value)
+            if "paired" in result:
+                _show_paired(results[0]["checkpoint"], result["paired"])
+    if out is not None:
+        console.note(f"wrote {', '.join(str(path) for path in write_results(results, out))}")
     if console.json_mode():
         shown = results[0] if len(results) == 1 else {"results": results}
         console.emit_json({"ok": True, "command": "eval-bps", **shown})
 
 
-def _show(result: Mapping[str, Any]) -> None:
-    rows = []
-    for name, session in result["sessions"].items():
-        scored = sum(value is not None for value in session["units"].values())
-        units = str(session["n_units"]) if scored == session["n_units"] else f"{scored} of {session['n_units']}"
-        rows.append([name, units, str(session["n_frames"]), figure(session["bps"])])
-    console.table(f"{result['checkpoint']}, split {result['split']}", ["session", "units", "frames", "bps"], rows)
-    overall = f"bps_overall {figure(result['bps_overall'])}"
+def show_scores(result: Mapping[str, Any], by: str) -> None:
+    """The figures of one checkpoint as a table with a row for each unit, session, subject or type."""
+    columns, rows = _ROWS[by](result)
+    console.table(f"{result['checkpoint']}, split {result['split']}", columns, rows)
+    overall = f"bps_overall {figure(result['bps_overall'])}{_ends(result['bps_overall_interval'])}"
     if result["fraction_of_oracle"] is not None:
         overall += f", {share(result['fraction_of_oracle'])} of the oracle's {figure(result['oracle_bps_overall'])}"
     console.result(overall)
+    counted = f"{result['n_units']} units, {result['n_frames']:,} frames, {result['n_spikes']:,} spikes"
+    over_units, clamped = figure(result["bps_over_units"]), figure(result["bps_overall_clamped"])
+    console.result(f"{counted}; over units {over_units}, negative values as 0 {clamped}")
+
+
+def _by_session(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    rows = []
+    for name, session in result["sessions"].items():
+        scored = session["n_units"] - session["n_units_without_spikes"]
+        units = str(session["n_units"]) if scored == session["n_units"] else f"{scored} of {session['n_units']}"
+        ends = _ends(session.get("interval")).strip()
+        rows.append([name, units, str(session["n_frames"]), str(session["n_spikes"]), figure(session["bps"]), ends])
+    return ["session", "units", "frames", "spikes", "bps", "95 %"], rows
+
+
+def _by_unit(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    rows = []
+    for name, session in result["sessions"].items():
+        for cid, bps in session["units"].items():
+            ends = _ends((session.get("unit_intervals") or {}).get(cid)).strip()
+            frames, spikes = str(session["unit_frames"][cid]), str(session["unit_spikes"][cid])
+            rows.append([name, cid, frames, spikes, figure(bps), ends])
+    return ["session", "cid", "frames", "spikes", "bps", "95 %"], rows
+
+
+def _by_subject(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    rows = [
+        [name, str(len(found["sessions"])), str(found["n_units"]), figure(found["bps"])]
+        for name, found in result["subjects"].items()
+    ]
+    return ["subject", "sessions", "units", "bps"], rows
+
+
+def _by_type(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    rows = []
+    for name, found in result["types"].items():
+        oracle = "" if found["fraction_of_oracle"] is None else share(found["fraction_of_oracle"])
+        counted = [str(len(found["sessions"])), str(found["n_frames"]), str(found["n_spikes"])]
+        rows.append([name, *counted, figure(found["bps_overall"]), oracle])
+    return ["type", "sessions", "frames", "spikes", "bps", "of oracle"], rows
+
+
+_ROWS = {"session": _by_session, "unit": _by_unit, "subject": _by_subject, "type": _by_type}
+
+
+def _show_paired(baseline: str, found: Mapping[str, Any]) -> None:
+    better = f"{found['n_units_better']} of {found['n_units']} units better"
+    console.result(
+        f"minus {baseline}: {figure(found['difference'])}{_ends(found['interval'])}, {better}; "
+        f"p {found['p_bootstrap']:.2g} over trials, {found['p_wilcoxon']:.2g} over units (Wilcoxon)"
+    )
+
+
+def _ends(interval: Sequence[float] | None) -> str:
+    return "" if interval is None else f" [{interval[0]:.4f}, {interval[1]:.4f}]"

@@ -33,6 +33,10 @@ Refit = Annotated[
     list[str] | None,
     typer.Option("--refit-readout", metavar="S", help="Session whose units changed. Repeatable."),
 ]
+Cache = Annotated[
+    bool,
+    typer.Option("--cache-features", help="Keep what the frozen vision makes of the movies on disk, for later runs."),
+]
 Scratch = Annotated[bool, typer.Option("--compare-scratch", help="Also train from scratch in the same steps.")]
 
 
@@ -49,6 +53,7 @@ def finetune(
     freeze: Freeze = None,
     add_session: AddSession = None,
     refit_readout: Refit = None,
+    cache_features: Cache = False,
     compare_scratch: Scratch = False,
     run_dir: options.RunDir = None,
     time_limit: options.TimeLimit = None,
@@ -72,6 +77,7 @@ def finetune(
       vctrain finetune runs/RUN --set optim.lr=1e-4
       vctrain finetune runs/RUN --freeze-vision --data new_session.yaml
       vctrain finetune twin.pt --load vision --freeze-vision --set model.modulator.type=concat
+      vctrain finetune runs/RUN --freeze-vision --cache-features
       vctrain finetune old.pt --data sessions.yaml --freeze core --refit-readout Allen_2022-02-16
     """
     console.configure(json=json, quiet=quiet, debug=debug)
@@ -96,6 +102,7 @@ def finetune(
         "start.freeze": freeze or None,
         "start.add_sessions": add_session or None,
         "start.refit_readout": refit_readout or None,
+        "start.cache_features": cache_features or None,
     }
 
     resolved = resolve(preset, config or [], set_ or [], flags, base=(source, base))

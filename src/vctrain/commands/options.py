@@ -28,6 +28,22 @@ class Split(StrEnum):
     all = "all"
 
 
+class By(StrEnum):
+    """What a table has a row for."""
+
+    unit = "unit"
+    session = "session"
+    subject = "subject"
+    type = "type"
+
+
+class Null(StrEnum):
+    """Which frames the mean rates of the null model come from."""
+
+    evaluated = "evaluated"
+    training = "training"
+
+
 class Load(StrEnum):
     """Which tensors of a checkpoint."""
 

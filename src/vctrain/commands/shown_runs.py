@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vctrain import console
+from vctrain.commands import sparklines
 from vctrain.commands.render import figure, share
 from vctrain.config.layers import leaves
 from vctrain.config.resolve import Resolved
@@ -37,6 +38,16 @@ def show_plan(command: str, resolved: Resolved, described: Mapping[str, Any], ru
         console.result("")
         shown = [[_cell(value) for value in row.values()] for row in described["schedule"]]
         console.table("schedule", list(described["schedule"][0]), shown)
+    if described.get("curves"):
+        curves = dict(described["curves"])
+        steps = curves.pop("step")
+        console.result("")
+        console.table(
+            f"steps {steps[0]:,} to {steps[-1]:,}, left to right; each between its own least and largest",
+            sparklines.COLUMNS,
+            sparklines.rows(curves),
+        )
+    _show_parameters(described)
     if described["parameters"] is not None:
         core, head = described["parameters"]["core"], described["parameters"]["head"]
         context = described["context"]
@@ -44,6 +55,22 @@ def show_plan(command: str, resolved: Resolved, described: Mapping[str, Any], ru
     for line in described.get("notes", ()):
         console.note(line)
     console.result(f"would create {run_dir}")
+
+
+def _show_parameters(described: Mapping[str, Any]) -> None:
+    """Groups of the optimizer, and the tensors that each regularizer touches."""
+    if described.get("groups"):
+        columns = ("name", "lr", "weight_decay", "tensors", "size")
+        rows = [[_cell(group[column]) for column in columns] for group in described["groups"]]
+        console.result("")
+        console.table("parameter groups", ["group", *columns[1:]], rows)
+    if described.get("regularizers"):
+        rows = [
+            [entry["name"], entry["type"], str(entry["tensors"]), str(entry["size"]), ", ".join(entry["families"])]
+            for entry in described["regularizers"]
+        ]
+        console.result("")
+        console.table("regularizers", ["regularizer", "type", "tensors", "size", "names"], rows)
 
 
 def _cell(value: object) -> str:
@@ -65,6 +92,12 @@ def show_result(command: str, result: Mapping[str, Any]) -> None:
         taken, vision = result["tensors"], result["vision"]
         line = f"loaded {taken['loaded']}/{taken['of']} tensors, changed {taken['changed']}, frozen {taken['frozen']}"
         console.result(f"{line}{', unchanged at the end' if vision['unchanged_at_end'] else ''}")
+    if "features" in result:
+        features = result["features"]
+        console.result(
+            f"features {features['bytes']:,} bytes in {features['folder']}: {features['written']:,} written, "
+            f"{features['reused']:,} reused"
+        )
     for other in filter(None, [result.get("scratch")]):
         console.result(f"from scratch in the same steps: val_bps_overall {figure(other['val_bps_overall'])}")
     console.result(f"run         {result['run']}")

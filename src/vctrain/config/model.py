@@ -35,6 +35,11 @@ class ModelConfig(Config):
     """From drives to rates; `relu` needs a baseline."""
 
     @property
+    def reads_stimulus(self) -> bool:
+        """Whether clips must hold a movie."""
+        return self.stimulus
+
+    @property
     def core_history(self) -> int:
         """Leading frames that the stages of the core consume: receptive field in time less one, and warm-ups."""
         return sum(part.history for part in (self.frontend, self.convnet, self.modulator, self.recurrent))

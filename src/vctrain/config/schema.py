@@ -150,6 +150,8 @@ class StartConfig(Config):
     """Sessions the checkpoint does not know that join; None: all that the data hold."""
     refit_readout: tuple[str, ...] = ()
     """Sessions whose units changed: their readouts start anew, units known by cid from what they were."""
+    cache_features: bool = False
+    """Compute once, and keep on disk, what leaves the convnet; needs every adapter, frontend and convnet frozen."""
 
 
 class Settings(Config):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 MEAN_GREY = 127
-_TENSORS = ("stim", "robs", "dfs", "behavior", "rate_true", "levels", "history")
+_TENSORS = ("stim", "robs", "dfs", "behavior", "rate_true", "levels", "history", "features")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class SessionClips:
     """(256,) float32: what the twin takes for each grey level; None: (x - 127) / 255."""
     history: torch.Tensor | None = None
     """(n, R + L, U) float32: spikes of the L scored frames and of the R before them, for a twin that reads them."""
+    features: torch.Tensor | None = None
+    """(n, W + L, h, w, C): what a frozen core makes of the movie, computed beforehand; then there is no stim. W frames
+    warm up what reads them."""
 
     @property
     def n_clips(self) -> int:

@@ -28,7 +28,7 @@ def _listed(cids: Sequence[int]) -> str:
     return ", ".join(map(str, cids[:12])) + (f" and {len(cids) - 12} more" if len(cids) > 12 else "")
 
 
-def _as_stored(spec: SessionSpec, stored: Mapping[str, Any], notes: list[str]) -> SessionSpec:
+def _as_stored(spec: SessionSpec, stored: Mapping[str, Any], notes: list[str], stim: bool) -> SessionSpec:
     """``spec`` with the checkpoint's units and split; `ContractError` when a unit is not offered."""
     wanted = [int(cid) for cid in stored["cids"]]
     if spec.cids is not None:
@@ -46,7 +46,8 @@ def _as_stored(spec: SessionSpec, stored: Mapping[str, Any], notes: list[str]) -
     unknown = [key for key in ("transforms", "filters", "split") if stored[key] is None]
     if unknown:
         notes.append(f"session {spec.name}: the checkpoint does not know its {', '.join(unknown)}; the data's are used")
-    return _with_split(_with_transforms(_with_filters(spec, stored), stored), stored)
+    spec = _with_split(_with_filters(spec, stored), stored)
+    return _with_transforms(spec, stored) if stim else spec
 
 
 def _with_transforms(spec: SessionSpec, stored: Mapping[str, Any]) -> SessionSpec:
@@ -88,13 +89,19 @@ def _with_split(spec: SessionSpec, stored: Mapping[str, Any]) -> SessionSpec:
 
 
 def open_for_checkpoint(
-    specs: Sequence[SessionSpec], stored: Sequence[Mapping[str, Any]], context: int, *, all_required: bool
+    specs: Sequence[SessionSpec],
+    stored: Sequence[Mapping[str, Any]],
+    context: int,
+    *,
+    all_required: bool,
+    stim: bool = True,
 ) -> Matched:
     """Open the sessions of ``stored`` (a checkpoint's ``sessions``) that ``specs`` offer, with their units, split and
     normalisers.
 
-    Sessions the checkpoint does not know are ignored with a note. Raises `ContractError` for a missing session (all
-    of them unless ``all_required``), missing cids, and another frame rate, stimulus size or behaviour.
+    Sessions the checkpoint does not know are ignored with a note; without `stim` no movie is looked at. Raises
+    `ContractError` for a missing session (all of them unless ``all_required``), missing cids, and another frame rate,
+    stimulus size or behaviour.
     """
     offered = {spec.name: spec for spec in specs}
     known = {str(entry["name"]): index for index, entry in enumerate(stored)}
@@ -110,17 +117,19 @@ def open_for_checkpoint(
     unknown = [name for name in offered if name not in known]
     if unknown:
         notes.append(f"not in the checkpoint, ignored: {_names(unknown)}")
-    chosen = [_as_stored(offered[name], stored[index], notes) for name, index in known.items() if name in offered]
+    chosen = [_as_stored(offered[name], stored[index], notes, stim) for name, index in known.items() if name in offered]
     settle = float((stored[0]["filters"] or {}).get("settle_seconds", 0.0))
-    sessions = open_sessions(chosen, context, settle)
+    sessions = open_sessions(chosen, context, settle, stim)
     changed = []
     for session in sessions:
         index = known[session.name]
         _check(session, stored[index])
         _restore_normalisers(session, stored[index], notes)
         trained_on = stored[index]["fingerprint"]
-        found = session.describe()["fingerprint"]
-        if trained_on is not None and any(trained_on.get(kind) != value for kind, value in found.items()):
+        with_movie = stored[index]["size"] is not None
+        # a fingerprint with the movie says nothing where none is looked at
+        comparable = trained_on is not None and (stim or not with_movie)
+        if comparable and any(trained_on.get(k) != v for k, v in session.fingerprint(with_movie).items()):
             changed.append(session.name)
         session.index = index
         notes.extend(session.notes)
@@ -142,7 +151,7 @@ def _check(session: Session, stored: Mapping[str, Any]) -> None:
         ("behavior_dim", "number of behavior columns"),
     ):
         ours, theirs = found[key], stored[key]
-        if theirs is None:
+        if theirs is None or ours is None:
             continue
         if (abs(ours - theirs) > 0.01 * theirs) if key == "rate_hz" else (list_of(ours) != list_of(theirs)):
             raise ContractError(

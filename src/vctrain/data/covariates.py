@@ -27,20 +27,30 @@ _KINDS: dict[str, tuple[tuple[int | None, ...], str, str]] = {
 _OF_EACH_UNIT = ("rate_true", "missing_pct")
 
 
-def fault_of(covariates: Mapping[str, NDArray[Any]]) -> tuple[str, str] | None:
+def fault_of(covariates: Mapping[str, NDArray[Any]], needs_stim: bool = True) -> tuple[str, str] | None:
     """What is wrong with the first covariate that is missing or of the wrong length, shape or type, and what to do."""
-    for name in ("stim", "robs"):
-        if name not in covariates:
-            return f"covariate {name} is missing", "stim and robs are required"
-    stim, robs = covariates["stim"], covariates["robs"]
+    if needs_stim and "stim" not in covariates:
+        return "covariate stim is missing", "stim and robs are required; only modulator-only needs no stim"
+    if "robs" not in covariates:
+        return "covariate robs is missing", "stim and robs are required" if needs_stim else "robs is required"
+    first = "stim" if needs_stim else "robs"
+    stim = covariates[first]
     for name, array in covariates.items():
         if array.ndim == 0 or len(array) != (len(stim) if stim.ndim else 0):
             length = "no axis" if array.ndim == 0 else f"{len(array)} frames"
             frames = len(stim) if stim.ndim else 0
-            return f"covariate {name} has {length}, stim has {frames}", "every covariate starts with the frame axis"
+            return f"covariate {name} has {length}, {first} has {frames}", "every covariate starts with the frame axis"
+    if not needs_stim:
+        return _fault_of_known(covariates)
     if stim.dtype != np.uint8 or stim.ndim != 3 or 0 in stim.shape[1:]:
         what = f"stim is {stim.dtype} {_shape(stim)}, not uint8 (frames, height, width)"
         return what, "store grey levels 0..255 with 127 as mean grey"
+    return _fault_of_known(covariates)
+
+
+def _fault_of_known(covariates: Mapping[str, NDArray[Any]]) -> tuple[str, str] | None:
+    """What is wrong with the first covariate beside the movie whose name is known."""
+    robs = covariates["robs"]
     for name, (shape, kinds, words) in _KINDS.items():
         array = covariates.get(name, robs)
         fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))

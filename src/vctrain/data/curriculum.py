@@ -57,12 +57,16 @@ class ContrastWeights:
                 hint="leave out data.curriculum",
             )
 
-    def of(self, session: int, frames: Ints, step: int) -> Floats:
-        """The weights of global `frames` of a session at `step`, (n,) in 0..1."""
+    def of(self, session: Ints, frames: Ints, step: int) -> Floats:
+        """The weights at `step` of global `frames` of these sessions, (n,) in 0..1."""
         rise = alpha(step, self.curriculum)
         if rise is None:
             return np.ones(len(frames))
-        return np.minimum(1.0, rise * contrasts(self.sessions[session], frames) / self.median)
+        found = np.zeros(len(frames))
+        for index in np.unique(session).tolist():
+            mine = session == index
+            found[mine] = contrasts(self.sessions[index], frames[mine])
+        return np.minimum(1.0, rise * found / self.median)
 
 
 def contrasts(session: Session, frames: Ints) -> Floats:

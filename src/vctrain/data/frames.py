@@ -31,6 +31,10 @@ class Frames:
     """Frames that belong to no segment, by reason."""
     trials: Mapping[str, Mapping[str, list[float]]]
     """Trial numbers by type of stimulus and split."""
+    trial_of: Ints
+    """(n,): which of `labels` each segment belongs to."""
+    labels: tuple[tuple[str, float], ...]
+    """Type of stimulus and number of every trial that has a segment."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def frames_of(
     """Trials, splits and valid frames of all recordings together, in global frames."""
     signals = tuple(dict.fromkeys(pipeline.source for pipeline in pipelines))
     settled = round(settle_seconds * rate_hz)
-    tables, splits, valid = [], [], []
+    tables, splits, valid, trial_of = [], [], [], []
+    labels: list[tuple[str, float]] = []
     offset, settling, without = 0, 0, 0
     for recording, trial in zip(recordings, trials, strict=True):
         n = recording.n_frames
@@ -80,12 +85,23 @@ def frames_of(
         keep = runs[:, 1] > settled
         tables.append(np.maximum(runs[keep], settled) + offset)
         splits.append(trial.split[inside][keep])
+        numbers, which = np.unique(trial.number[inside][keep].astype(np.float64), return_inverse=True)
+        trial_of.append(which + len(labels))
+        labels += [(recording.kind, number) for number in numbers.tolist()]
         good, value = runs_of_equal(lambda a, b, r=recording: r.valid(a, b, signals), n)  # type: ignore[misc]
         valid.append(good[value.astype(bool)] + offset)
         offset += n
     dropped = {"outside trials": without, "settling": settling}
     named = {recording.kind: _by_split(trial) for recording, trial in zip(recordings, trials, strict=True)}
-    return Frames(np.concatenate(tables), np.concatenate(splits), Intervals(np.concatenate(valid)), dropped, named)
+    return Frames(
+        np.concatenate(tables),
+        np.concatenate(splits),
+        Intervals(np.concatenate(valid)),
+        dropped,
+        named,
+        np.concatenate(trial_of),
+        tuple(labels),
+    )
 
 
 def _by_split(trials: Trials) -> dict[str, list[float]]:

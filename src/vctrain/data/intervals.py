@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vctrain.data.lookup import Lookup
 
 Ints = NDArray[np.int64]
 CHUNK_FRAMES = 1 << 18
@@ -24,6 +27,14 @@ class Intervals:
     def __len__(self) -> int:
         return len(self.table)
 
+    @functools.cached_property
+    def _starts_up_to(self) -> Lookup:
+        return Lookup(self.starts)
+
+    @functools.cached_property
+    def _numbers_up_to(self) -> Lookup:
+        return Lookup(self._before)
+
     @property
     def total(self) -> int:
         """Frames inside."""
@@ -31,7 +42,7 @@ class Intervals:
 
     def find(self, frames: Ints) -> Ints:
         """The index of the last interval that starts at or before each frame (-1: none does)."""
-        return np.searchsorted(self.starts, frames, side="right") - 1
+        return self._starts_up_to(frames) - 1
 
     def contains(self, frames: Ints) -> NDArray[np.bool_]:
         """Whether each frame is inside an interval."""
@@ -43,18 +54,19 @@ class Intervals:
 
     def count(self, starts: Ints, stops: Ints) -> Ints:
         """How many frames of each [start, stop) are inside."""
-        return self._up_to(np.asarray(stops)) - self._up_to(np.asarray(starts))
+        first, last = self._up_to(np.array([starts, stops], np.int64))
+        return last - first
 
     def _up_to(self, frames: Ints) -> Ints:
         if not len(self):
             return np.zeros(np.shape(frames), np.int64)
         found = np.maximum(self.find(frames), 0)
-        reached: Ints = np.clip(frames - self.starts[found], 0, self.stops[found] - self.starts[found])
-        return self._before[found] + reached
+        start, stop = self.starts[found], self.stops[found]
+        return self._before[found] + np.minimum(np.maximum(frames, start), stop) - start
 
     def at(self, ranks: Ints) -> Ints:
         """The frames with these numbers among the frames inside, counted from 0."""
-        interval = np.searchsorted(self._before, ranks, side="right") - 1
+        interval = self._numbers_up_to(ranks) - 1
         return self.starts[interval] + ranks - self._before[interval]
 
     def before(self, frames: Ints) -> Ints:
@@ -84,6 +96,18 @@ class Intervals:
                 1,
             )
         )
+
+    def cover(self, size: int) -> Iterator[tuple[int, Ints]]:
+        """Lengths and starts (n,) of pieces that hold every frame, and at the end of an interval some twice: so there
+        are few lengths, powers of two up to `size`, which is one."""
+        lengths = self.stops - self.starts
+        pieces = 2 ** np.log2(np.minimum(lengths, size)).astype(np.int64)
+        for piece in np.unique(pieces).tolist():
+            mine = pieces == piece
+            number = -(-lengths[mine] // piece)
+            within = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
+            start, last = np.repeat(self.starts[mine], number), np.repeat(self.stops[mine] - piece, number)
+            yield piece, np.minimum(start + within * piece, last)
 
     def chunks(self, size: int) -> Iterator[tuple[int, int]]:
         """The intervals in order, cut into pieces of at most `size` frames."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from vctrain.data.clips import ClipBatch, SessionClips
+from vctrain.data.features import StoredFeatures
 from vctrain.data.intervals import Ints
 from vctrain.data.sampler import Clips, ClipSampler
 from vctrain.data.session import Session
@@ -28,6 +29,8 @@ class Reads:
     stim: bool = True
     history: int = 0
     """Frames before the scored ones of which it sees the counts."""
+    features: Mapping[int, StoredFeatures] = field(default_factory=dict)
+    """By place of the session in the loader: features computed beforehand, which are read instead of the movie."""
 
 
 EVERYTHING = Reads()
@@ -77,6 +80,7 @@ class TrainLoader:
                 frames=sampler.clip_frames,
                 stim=self.reads.stim,
                 history=self.reads.history,
+                features=self.reads.features.get(index),
             )
             parts.append(part if counted.all() else _only(part, counted))
         units = torch.tensor([session.n_units for session in self.sessions], dtype=torch.float64)
@@ -124,6 +128,11 @@ class EvalLoader:
     def __iter__(self) -> Iterator[ClipBatch]:
         return _ahead(self.batch, range(self.rank, self.n_groups, self.world_size))
 
+    def starts(self, group: int) -> tuple[int, Ints]:
+        """The session of the group with number `group`, and the first scored frame of each of its clips; those that
+        only fill it up are left out."""
+        return self._groups[group]
+
     def batch(self, group: int) -> ClipBatch:
         """The group with number `group`, which is also its `step`."""
         index, starts = self._groups[group]
@@ -137,6 +146,7 @@ class EvalLoader:
             rate_true=self.rate_true,
             stim=self.reads.stim,
             history=self.reads.history,
+            features=self.reads.features.get(index),
         )
         if missing:
             part = _only(part, np.arange(self.clips) < len(starts))

@@ -18,7 +18,8 @@ from vctrain.data.dset import open_dset
 from vctrain.data.filters import unit_validity
 from vctrain.data.frames import Trials, frames_of, trials_of
 from vctrain.data.overlap import overlap_of
-from vctrain.data.recordings import Recording
+from vctrain.data.recordings import COUNTS, Recording
+from vctrain.data.scales import fit_scales
 from vctrain.data.session import Session
 from vctrain.data.signals import Pipeline, columns_after
 from vctrain.data.splits import SPLITS, TRAIN
@@ -26,24 +27,36 @@ from vctrain.data.stimulus import StimChain
 from vctrain.data.stimulus_cache import computed_movie, fit_maxima
 from vctrain.errors import ContractError
 
-CHECKED_BYTES = 1 << 30
+CHECKED_BYTES = 1 << 28
 """Counts looked at when sessions are opened, over all of them; longer recordings are sampled, and every count is
 checked when it is read."""
-_FIT_FRAMES, _FIT_PIECES = 1 << 10, 1 << 7
+_SESSIONS_AHEAD = 8
+"""Of so many sessions the traces are fetched from the disk while one is checked."""
 _MOST_COLUMNS = 10_000
 
 
-def open_sessions(specs: Sequence[SessionSpec], context: int, settle_seconds: float = 0.0) -> tuple[Session, ...]:
+def open_sessions(
+    specs: Sequence[SessionSpec], context: int, settle_seconds: float = 0.0, stim: bool = True
+) -> tuple[Session, ...]:
     """The sessions of `specs`, mapped, checked and split; `context` frames before a frame must be valid to score it.
 
-    The first `settle_seconds` of every recording are left out; trials are split as if they were not.
+    The first `settle_seconds` of every recording are left out; trials are split as if they were not. Without `stim`
+    no movie is looked at, nor has to be there.
 
     Raises ContractError, naming session, file and covariate, for anything that cannot be used.
     """
-    budget = CHECKED_BYTES // max(sum(len(spec.files) for spec in specs), 1)
-    sessions = tuple(
-        _open(spec, index, context, settle_seconds, budget) for index, spec in enumerate(_once_noted(specs, context))
-    )
+    specs = _once_noted(specs, context)
+    recordings = [_recordings(spec, stim) for spec in specs]
+    budget = CHECKED_BYTES // max(sum(map(len, recordings)), 1)
+    opened: list[Session] = []
+    ahead = zip(specs, recordings, strict=True)
+    for spec, its in itertools.islice(ahead, _SESSIONS_AHEAD):
+        _fetch(spec, its)
+    for index, spec in enumerate(specs):
+        for later, its in itertools.islice(ahead, 1):
+            _fetch(later, its)
+        opened.append(_open(spec, recordings[index], index, context, settle_seconds, budget, stim))
+    sessions = tuple(opened)
     for session in sessions[1:]:
         if abs(session.rate_hz - sessions[0].rate_hz) > 0.01 * sessions[0].rate_hz:
             raise ContractError(
@@ -69,13 +82,27 @@ def _once_noted(specs: Sequence[SessionSpec], context: int) -> list[SessionSpec]
     return noted
 
 
-def _open(spec: SessionSpec, index: int, context: int, settle_seconds: float, budget: int) -> Session:
-    notes = list(spec.notes)
-    recordings = []
-    for kind, path in spec.files.items():
-        dset = open_dset(path)
-        notes += dset.notes
-        recordings.append(Recording(spec.name, kind, dset, spec.factor))
+def _recordings(spec: SessionSpec, stim: bool) -> list[Recording]:
+    return [Recording(spec.name, kind, open_dset(path), spec.factor, stim) for kind, path in spec.files.items()]
+
+
+def _fetch(spec: SessionSpec, recordings: Sequence[Recording]) -> None:
+    """Has what is read as a whole when a session is opened read in the background."""
+    signals = [signal.source for signal in spec.transforms.behavior]
+    for recording in recordings:
+        recording.will_need({"trial_inds", "dpi_valid", *signals} - set(COUNTS))
+
+
+def _open(
+    spec: SessionSpec,
+    recordings: Sequence[Recording],
+    index: int,
+    context: int,
+    settle_seconds: float,
+    budget: int,
+    stim: bool,
+) -> Session:
+    notes = [*spec.notes, *itertools.chain.from_iterable(recording.notes for recording in recordings)]
     _check_alike(spec, recordings)
     rate_hz = _rate(spec, recordings, notes)
     cids = _cids(spec, recordings)
@@ -109,7 +136,9 @@ def _open(spec: SessionSpec, index: int, context: int, settle_seconds: float, bu
     as_stored = session(StimChain(()))
     _check_frames(as_stored)
     for pipeline in pipelines:
-        _fit(as_stored, pipeline)
+        fit_scales(as_stored, pipeline)
+    if not stim:
+        return as_stored
     chain = _chain(spec, recordings, runs, rate_hz, notes)
     if spec.transforms.stim_pointwise:
         return session(chain)
@@ -261,26 +290,3 @@ def _check_frames(session: Session) -> None:
                 f"session {session.name}: missing_pct leaves no unit that counts in any {split} frame",
                 hint="raise its threshold, check its percentages, or remove the filter",
             )
-
-
-def _fit(session: Session, pipeline: Pipeline) -> None:
-    """Sets the maxima of `pipeline` on valid training frames whose inputs are all valid; reads in chunks."""
-    for position, op in enumerate(pipeline.ops):
-        if op.op != "maxnorm":
-            continue
-        left, right = pipeline.halo_before(position)
-        largest = 0.0
-        pieces = session.usable("train").trimmed(left, right).chunks(_FIT_FRAMES)
-        while batch := list(itertools.islice(pieces, _FIT_PIECES)):
-            start, stop = np.array(batch, np.int64).T
-            length = int((stop - start).max())
-            window = session.windows(start - left, start - left, stop + right, length + left + right, pipeline.source)
-            values = pipeline.apply(window, upto=position)[:, left : left + length]
-            mine = torch.arange(length) < torch.from_numpy(stop - start)[:, None]
-            largest = max(largest, float((values.abs() * mine[..., None]).max()))
-        if largest == 0.0:
-            raise ContractError(
-                f"session {session.name}: {pipeline.source} never changes on training frames, so maxnorm has no scale",
-                hint="drop the behaviour of this session, or correct the covariate",
-            )
-        pipeline.maxima[position] = largest

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from vctrain.data.intervals import Ints
 
 _ROUNDS = 8
-_LEAST_HALF_BITS = 2
+_LEAST_SIDE = 4
 Words = NDArray[np.uint64]
 
 
 class Permutation:
-    """A pseudo-random permutation of 0 .. n - 1, computed item by item: a Feistel network that is walked until it lands
-    below n (Black and Rogaway 2002). The same entropy gives the same permutation.
+    """A pseudo-random permutation of 0 .. n - 1, computed item by item: a Feistel network over a x b items, little more
+    than n, that is walked until it lands below n (Black and Rogaway 2002). The same entropy gives the same permutation.
 
     >>> order = Permutation(5, (0, 7))
     >>> sorted(order(np.arange(5)).tolist())
@@ -24,8 +26,8 @@ class Permutation:
     def __init__(self, n: int, entropy: tuple[int, ...]) -> None:
         assert n > 0
         self.n = n
-        self._half = np.uint64(max(_LEAST_HALF_BITS, ((n - 1).bit_length() + 1) // 2))
-        self._mask = np.uint64((1 << int(self._half)) - 1)
+        rows = max(_LEAST_SIDE, math.isqrt(n - 1) + 1)
+        self._sides = np.uint64(rows), np.uint64(max(_LEAST_SIDE, -(-n // rows)))
         self._keys: Words = np.random.SeedSequence(entropy).generate_state(_ROUNDS, np.uint64).astype(np.uint64)
 
     def __call__(self, places: Ints) -> Ints:
@@ -36,10 +38,11 @@ class Permutation:
         return items.astype(np.int64)
 
     def _once(self, items: Words) -> Words:
-        left, right = items >> self._half, items & self._mask
+        side, other = self._sides
+        left, right = np.divmod(items, other)
         for key in self._keys:
-            left, right = right, left ^ (_mixed(right ^ key) & self._mask)
-        return (left << self._half) | right
+            left, right, side, other = right, (left + _mixed(right ^ key) % side) % side, other, side
+        return left * other + right
 
 
 def _mixed(words: Words) -> Words:

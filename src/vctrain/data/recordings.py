@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from vctrain.config.dataset_schema import FASTEST_HZ, SLOWEST_HZ
+from vctrain.data.clips import MEAN_GREY
+from vctrain.data.copying import take_rows
 from vctrain.data.covariates import fault_of
 from vctrain.data.dset import Dset
+from vctrain.data.readahead import rows_will_be_needed, will_need
 from vctrain.errors import ContractError
 
 Floats = NDArray[np.float32]
@@ -31,16 +34,20 @@ class Recording:
 
     Frames are those of the twin: `factor` frames of the file each, a remainder dropped. Counts are summed, the movie
     and labels take the first frame of a bin, continuous signals are averaged, validity needs all frames.
+
+    Without `stim` the movie is neither needed nor looked at; one pixel of mean grey stands for it.
     """
 
-    def __init__(self, session: str, kind: str, dset: Dset, factor: int) -> None:
+    def __init__(self, session: str, kind: str, dset: Dset, factor: int, stim: bool = True) -> None:
         self.session, self.kind, self.path, self.factor = session, kind, dset.path, factor
         self.metadata: dict[str, Any] = dset.metadata
-        self._covariates = {name: _array(tensor) for name, tensor in dset.covariates.items()}
-        if (fault := fault_of(self._covariates)) is not None:
+        self.notes = tuple(dset.notes)
+        self._covariates = {name: _array(tensor) for name, tensor in dset.covariates.items() if stim or name != "stim"}
+        if (fault := fault_of(self._covariates, stim)) is not None:
             raise self.error(fault[0], hint=fault[1])
-        self.stim = self._covariates["stim"]
         self.robs = self._covariates["robs"]
+        grey = np.broadcast_to(np.uint8(MEAN_GREY), (len(self.robs), 1, 1))
+        self.stim = self._covariates["stim"] if stim else grey
         self.height, self.width = (int(side) for side in self.stim.shape[1:])
         self.n_units = int(self.robs.shape[1])
         self.n_frames = len(self.stim) // factor
@@ -59,6 +66,12 @@ class Recording:
         """Seconds of each frame of the file, (F,)."""
         return self._covariates.get("t_bins")
 
+    def will_need(self, names: Iterable[str]) -> None:
+        """Has whole covariates read in the background, where they are there."""
+        for name in names:
+            if name in self._covariates:
+                will_need(self._covariates[name])
+
     def movie_into(self, out: NDArray[np.uint8], start: int, stop: int) -> None:
         """Frames [start, stop) of the movie into `out` (n, H, W)."""
         k = self.factor
@@ -71,38 +84,53 @@ class Recording:
         """
         k = self.factor
         rows = self._covariates[name][start * k : stop * k]
+        will_need(rows)
         chosen = rows[:, units]
-        if chosen.size and not _all_counts(chosen):
-            self._refuse_counts(name, chosen, start * k, np.arange(self.n_units)[units].tolist())
+        if not _all_counts(chosen):
+            self._refuse_counts(name, chosen, np.arange(start * k, stop * k), units)
         if k > 1:
             chosen = chosen.reshape(stop - start, k, chosen.shape[1]).sum(1, dtype=np.float32)
         return chosen.astype(np.float32, copy=False)
 
     def movie_at(self, frames: Ints, out: NDArray[np.uint8]) -> None:
         """The movie at `frames` (m, T) into `out` (m, T, H, W)."""
-        np.take(self.stim, frames * self.factor, axis=0, out=out, mode="clip")
+        k = self.factor
+        rows_will_be_needed(self.stim, frames, k)
+        take_rows(self.stim, frames if k == 1 else frames * k, out)
 
     def counts_at(self, name: str, frames: Ints, units: NDArray[np.int64] | slice, out: Floats) -> None:
         """Summed `robs` or `rate_true` at `frames` (m, T) and of some `units` into `out` (m, T, U).
 
-        Raises ContractError for a count that is NaN, infinite or negative.
+        Raises ContractError for a count that is NaN, infinite or negative, before it is summed.
         """
-        self._sum(self._covariates[name], frames, units, out)
-        if out.size and not _all_counts(out.reshape(-1, out.shape[-1])):
-            for start in frames.flatten().tolist():
-                self.counts(name, start, start + 1, units)
+        covariate = self._covariates[name]
+        rows_will_be_needed(covariate, frames, self.factor)
+        for stored, rows in self._rows(covariate, frames, units, out):
+            if not _all_counts(rows):
+                self._refuse_counts(name, rows.reshape(-1, rows.shape[-1]), stored.flatten(), units)
 
     def signal_at(self, name: str, frames: Ints, out: Floats) -> None:
         """A covariate at `frames` (m, T), averaged, or summed if it counts spikes, into `out` (m, T, C)."""
         covariate = self._covariates[name]
-        self._sum(covariate.reshape(len(covariate), -1), frames, slice(None), out)
-        if name not in COUNTS:
+        for _ in self._rows(covariate.reshape(len(covariate), -1), frames, slice(None), out):
+            pass
+        if name not in COUNTS and self.factor > 1:
             out /= self.factor
 
-    def _sum(self, covariate: NDArray[Any], frames: Ints, columns: NDArray[np.int64] | slice, out: Floats) -> None:
+    def _rows(
+        self, covariate: NDArray[Any], frames: Ints, columns: NDArray[np.int64] | slice, out: Floats
+    ) -> Iterator[tuple[Ints, NDArray[Any]]]:
+        """Sums the rows of each bin into `out`; yields the frames of the file (m, T) and what they hold (m, T, U)
+        before they are added."""
         k = self.factor
+        if k == 1 and isinstance(columns, slice) and columns == slice(None) and covariate.dtype == out.dtype:
+            np.take(covariate, frames, axis=0, out=out, mode="clip")
+            yield frames, out
+            return
         for within in range(k):
-            rows = np.take(covariate, frames * k + within, axis=0)[..., columns]
+            stored = frames * k + within
+            rows = np.take(covariate, stored, axis=0)[..., columns]
+            yield stored, rows
             # what float32 cannot hold is refused as a count, and not valid as a signal
             with np.errstate(over="ignore"):
                 np.copyto(out, rows, casting="unsafe") if within == 0 else np.add(out, rows, out=out, casting="unsafe")
@@ -172,19 +200,21 @@ class Recording:
         n_used, rows = self.n_frames * self.factor, max(1, _CHECKED_BYTES // size)
         n_pieces = -(-n_used // rows)
         every = max(1, -(-n_pieces * rows * size // max(budget, 1)))
-        for piece in range(0, n_pieces, every):
-            start = piece * rows
-            chunk = covariate[start : min(start + rows, n_used)]
+        chunks = [(start, covariate[start : min(start + rows, n_used)]) for start in range(0, n_used, every * rows)]
+        for _, chunk in chunks:
+            will_need(chunk)
+        for start, chunk in chunks:
             if not _all_counts(chunk):
-                self._refuse_counts(name, chunk[:, list(cids)], start, cids)
+                self._refuse_counts(name, chunk[:, list(cids)], np.arange(start, start + len(chunk)), np.array(cids))
 
-    def _refuse_counts(self, name: str, used: NDArray[Any], start: int, cids: Sequence[int]) -> None:
-        """Raises ContractError if one of the counts of used units (from frame `start` of the file) is none."""
+    def _refuse_counts(self, name: str, used: NDArray[Any], frames: Ints, units: NDArray[np.int64] | slice) -> None:
+        """Raises ContractError if one of the counts (n, U) at these frames of the file, and of used units, is none."""
         bad = ~((used >= 0) & (used <= _LARGEST_COUNT))
         if bad.any():
+            cids = np.arange(self.n_units)[units]
             frame, column = (int(index) for index in np.argwhere(bad)[0])
             raise self.error(
-                f"{name} is {float(used[frame, column])} at frame {start + frame}, cid {cids[column]}",
+                f"{name} is {float(used[frame, column])} at frame {frames[frame]}, cid {cids[column]}",
                 hint="spike counts must be finite and not negative; correct the file, or drop the cid",
             )
 
@@ -194,17 +224,20 @@ class Recording:
         if stated is not None or "t_bins" not in self._covariates or len(self.stim) < 2:
             return stated
         with np.errstate(all="ignore"):
-            step = np.median(np.diff(self._covariates["t_bins"][:100_000].astype(np.float64)))
+            first = self._covariates["t_bins"][:100_000]
+            will_need(first)
+            step = np.median(np.diff(first.astype(np.float64)))
             rate = round(float(1 / step), 3)
         return rate if SLOWEST_HZ <= rate <= FASTEST_HZ else None
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, stim: bool = True) -> str:
         """16 hex digits of shapes and of 32 evenly spaced frames of movie, counts, trials and gaze: content only."""
         digest = hashlib.sha256()
         chosen = np.unique(np.linspace(0, len(self.stim) - 1, 32).astype(np.int64))
         for name in ("stim", "robs", "trial_inds", "eyepos"):
-            if name in self._covariates:
+            if name in self._covariates and (stim or name != "stim"):
                 array = self._covariates[name]
+                rows_will_be_needed(array, chosen[:, None])
                 digest.update(f"{name} {array.dtype} {array.shape}".encode())
                 digest.update(np.ascontiguousarray(array[chosen]).tobytes())
         return digest.hexdigest()[:16]
@@ -229,6 +262,8 @@ def _array(tensor: torch.Tensor) -> NDArray[Any]:
 
 def _all_counts(chunk: NDArray[Any]) -> bool:
     """Whether nothing in `chunk` is NaN, infinite or negative; False may also mean that it has to be looked at."""
+    if not chunk.size:
+        return True
     if chunk.dtype == np.float32 and chunk.flags.c_contiguous:
         # as unsigned integers, floats from 0 up to infinity are in order, and all others come after them: one pass
         return bool(chunk.view(np.uint32).max() < _INFINITY_BITS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,8 +85,8 @@ class ClipSampler:
         self._epochs: _Epochs | None = None
         if sampling == "epoch":
             self._epochs = _Epochs(self.sessions, context, clip_frames, batch_clips, seed, homogeneous)
-        self._starts = [StartTable(session, context, clip_frames) for session in sessions]
-        likely = np.array([table.total for table in self._starts], np.float64)
+        self._starts = StartTable(sessions, context, clip_frames)
+        likely = np.diff(self._starts.offsets).astype(np.float64)
         if sampling == "epoch":
             likely = np.array([session.n_scored("train", context) for session in sessions], np.float64)
         if sampling == "stratified":
@@ -97,99 +97,94 @@ class ClipSampler:
         """(n,): the declared share of each session among the clips."""
         self.shares = shares(likely, batch_clips) if every_session else None
         """(n,): clips of each session in every step; None where it differs from step to step."""
-        self._before = np.concatenate([[0], np.cumsum([table.total for table in self._starts])])
 
     def clips(self, step: int) -> Clips:
         """The clips of `step` on all processes."""
         if self._epochs is not None:
             return self._epochs.clips(step)
         if self.shares is not None:
-            drawn = [self._of_session(index, n, step) for index, n in enumerate(self.shares.tolist())]
-            session, start = np.repeat(np.arange(len(drawn)), self.shares), np.concatenate(drawn)
+            session, start = self._drawn([self._stream(i, n, step) for i, n in enumerate(self.shares.tolist())], step)
         elif self.homogeneous:
             chosen = int(_generator(self.seed, step, _CHOICE_STREAM, 0).choice(len(self.likely), p=self.likely))
-            start = self._of_session(chosen, self.batch_clips, step)
-            session = np.full(len(start), chosen)
+            session, start = self._drawn([self._stream(chosen, self.batch_clips, step)], step)
         else:
-            session, start = self._of_any(step)
+            generator = _generator(self.seed, step, _CHOICE_STREAM, 0)
+            every = _Stream(generator, 0, int(self._starts.offsets[-1]), self.batch_clips)
+            session, start = self._drawn([every], step)
+            order = np.argsort(session, kind="stable")
+            session, start = session[order], start[order]
         return Clips(session, start, np.ones(len(start), bool))
 
-    def _of_session(self, index: int, n: int, step: int) -> Ints:
+    def _stream(self, index: int, n: int, step: int) -> _Stream:
         """`n` clips of one session."""
-        generator = _generator(self.seed, step, _SESSION_STREAM, index)
-        table = self._starts[index]
+        low, high = self._starts.offsets[index : index + 2].tolist()
+        return _Stream(_generator(self.seed, step, _SESSION_STREAM, index), low, high, n)
 
-        def propose(m: int) -> _Proposals:
-            return _Proposals(np.full(m, index), *table.at(generator.integers(0, table.total, size=m)))
-
-        return self._accepted(propose, n, step, generator)[1]
-
-    def _of_any(self, step: int) -> tuple[Ints, Ints]:
-        """Clips of whichever sessions they fall on."""
-        generator = _generator(self.seed, step, _CHOICE_STREAM, 0)
-
-        def propose(m: int) -> _Proposals:
-            ticket = generator.integers(0, self._before[-1], size=m)
-            session = np.searchsorted(self._before, ticket, side="right") - 1
-            start, scored = np.empty(m, np.int64), np.empty(m, np.int64)
-            for index in np.unique(session).tolist():
-                mine = session == index
-                start[mine], scored[mine] = self._starts[index].at(ticket[mine] - self._before[index])
-            return _Proposals(session, start, scored)
-
-        session, start = self._accepted(propose, self.batch_clips, step, generator)
-        order = np.argsort(session, kind="stable")
-        return session[order], start[order]
+    def _drawn(self, streams: Sequence[_Stream], step: int) -> tuple[Ints, Ints]:
+        """Sessions and starts of the first proposals of each stream that are accepted: all that score a frame, or,
+        under a curriculum, each with the weight of a scored frame of it that is drawn uniformly."""
+        weighed = self.curriculum is not None and alpha(step, self.curriculum) is not None
+        missing = list(streams)
+        while missing:
+            for stream in missing:
+                # Most proposals are good unless a curriculum weighs them; more of them wherever few are.
+                stream.propose(1 if self.weights is None else 2, weighed, step)
+            session, start, scored = self._starts.at(np.concatenate([stream.numbers for stream in missing]))
+            chances = np.concatenate([stream.chances for stream in missing], axis=1) if weighed else None
+            good = self._accepted(session, start, scored, chances, step)
+            first = 0
+            for stream in missing:
+                mine = slice(first, first + len(stream.numbers))
+                stream.accept(session[mine][good[mine]], start[mine][good[mine]])
+                first = mine.stop
+            missing = [stream for stream in missing if stream.missing > 0]
+        sessions, starts = zip(*(found for stream in streams for found in stream.found), strict=True)
+        return np.concatenate(sessions), np.concatenate(starts)
 
     def _accepted(
-        self, propose: Callable[[int], _Proposals], n: int, step: int, generator: np.random.Generator
-    ) -> tuple[Ints, Ints]:
-        """The first `n` proposals (session, start) that are accepted: all that score a frame, or, under a curriculum,
-        each with the weight of a scored frame of it that is drawn uniformly."""
-        sessions: list[Ints] = []
-        starts: list[Ints] = []
-        found = proposed = 0
-        while found < n:
-            if proposed >= _MOST_PROPOSALS:
-                raise ContractError(
-                    f"step {step}: none of {proposed:,} clips drawn scores a frame of any contrast",
-                    hint="check dpi_valid, or leave out data.curriculum",
-                )
-            # Most proposals are good unless a curriculum weighs them; more of them wherever few are.
-            m = max((n - found) * (1 if self.weights is None else 2), proposed)
-            proposals = propose(m)
-            proposed += m
-            good = self._accept(proposals, step, generator)
-            sessions.append(proposals.session[good])
-            starts.append(proposals.start[good])
-            found += int(good.sum())
-        return np.concatenate(sessions)[:n], np.concatenate(starts)[:n]
-
-    def _accept(self, proposals: _Proposals, step: int, generator: np.random.Generator) -> NDArray[np.bool_]:
-        session, start, scored = proposals.session, proposals.start, proposals.scored
-        whole = scored >= 0
-        for index in np.unique(session[~whole]).tolist():
-            mine = ~whole & (session == index)
-            scored[mine] = self.sessions[index].clip_counts(start[mine], self.clip_frames, self.context)
+        self, session: Ints, start: Ints, scored: Ints, chances: Floats | None, step: int
+    ) -> NDArray[np.bool_]:
+        """Which proposals are accepted."""
         accepted: NDArray[np.bool_] = scored > 0
-        if self.weights is None or self.curriculum is None or alpha(step, self.curriculum) is None:
+        if self.weights is None or chances is None:
             return accepted
-        place, luck = generator.random(len(start)), generator.random(len(start))
-        for index in np.unique(session[accepted]).tolist():
-            mine = np.flatnonzero(accepted & (session == index))
-            intervals = self.sessions[index].scored("all", self.context)
-            frames = intervals.at(intervals.before(start[mine]) + (place[mine] * scored[mine]).astype(np.int64))
-            accepted[mine] = luck[mine] < self.weights.of(index, frames, step)
+        place, luck = chances[:, accepted]
+        session, rank = session[accepted], (place * scored[accepted]).astype(np.int64)
+        frames = self._starts.scored_frame(session, start[accepted], rank)
+        accepted[accepted] = luck < self.weights.of(session, frames, step)
         return accepted
 
 
-@dataclass(frozen=True)
-class _Proposals:
-    """Clips that may be drawn; `scored` is the number of frames each scores, -1 where it is not known yet."""
+class _Stream:
+    """`wanted` clips of those with the numbers [low, high), by random numbers of their own."""
 
-    session: Ints
-    start: Ints
-    scored: Ints
+    def __init__(self, generator: np.random.Generator, low: int, high: int, wanted: int) -> None:
+        self.generator, self.low, self.high = generator, low, high
+        self.missing, self.proposed = wanted, 0
+        self.found: list[tuple[Ints, Ints]] = []
+        """Sessions and starts of accepted clips."""
+        self.numbers: Ints
+        """(m,): of the clips proposed now."""
+        self.chances: Floats
+        """(2, m) in 0..1: which scored frame of each is weighed, and the weight above which it is accepted."""
+
+    def propose(self, generosity: int, weighed: bool, step: int) -> None:
+        """Draws the next proposals."""
+        if self.proposed >= _MOST_PROPOSALS:
+            raise ContractError(
+                f"step {step}: none of {self.proposed:,} clips drawn scores a frame of any contrast",
+                hint="check dpi_valid, or leave out data.curriculum",
+            )
+        m = max(self.missing * generosity, self.proposed)
+        self.proposed += m
+        self.numbers = self.low + self.generator.integers(0, self.high - self.low, size=m)
+        if weighed:
+            self.chances = self.generator.random((2, m))
+
+    def accept(self, session: Ints, start: Ints) -> None:
+        """Keeps as many as are still missing."""
+        self.found.append((session[: self.missing], start[: self.missing]))
+        self.missing -= len(self.found[-1][0])
 
 
 class _Epochs:

@@ -15,11 +15,15 @@ from vctrain.config.components.adapters import Adapter
 from vctrain.config.components.readouts import Readout
 from vctrain.config.datasets import SessionSpec
 from vctrain.data.clips import MEAN_GREY, SessionClips
+from vctrain.data.copying import take_rows
+from vctrain.data.description import description_of
+from vctrain.data.features import StoredFeatures
 from vctrain.data.frames import Frames
 from vctrain.data.intervals import Intervals, Ints
+from vctrain.data.readahead import rows_will_be_needed
 from vctrain.data.recordings import Recording
 from vctrain.data.signals import Pipeline, Window, behavior_of
-from vctrain.data.spans import Spans
+from vctrain.data.spans import Spans, spans_of
 from vctrain.data.splits import SPLITS
 from vctrain.data.stimulus import StimChain
 from vctrain.errors import ContractError
@@ -67,7 +71,7 @@ class Session:
         self._scored: dict[tuple[int, str], Intervals] = {}
         self._unit_valid = tuple(unit_valid) if any(valid is not None for valid in unit_valid) else ()
         self._unit_scored: dict[tuple[int, int], Intervals] = {}
-        self._units = _as_slice(cids)
+        self._units = _as_slice(cids, recordings[0].n_units)
         self._left = max((p.left for p in self.pipelines), default=0)
         self._right = max((p.right for p in self.pipelines), default=0)
 
@@ -92,6 +96,11 @@ class Session:
         return self._frames.dropped
 
     @property
+    def trials(self) -> Mapping[str, Mapping[str, list[float]]]:
+        """Numbers of the trials by type of stimulus and split."""
+        return self._frames.trials
+
+    @property
     def own_adapter(self) -> Adapter | None:
         """The adapter its dataset config asks for instead of the model's."""
         return self.spec.adapter
@@ -104,6 +113,21 @@ class Session:
     def segments(self, split: str = "all") -> Ints:
         """(n, 2) int64: [start, stop) of every run of one trial that belongs to `split`."""
         return self._segments.table[self._in_split(split)]
+
+    @property
+    def labels(self) -> tuple[tuple[str, float], ...]:
+        """Type of stimulus and number of every trial."""
+        return self._frames.labels
+
+    def trials_at(self, frames: Sequence[int] | Ints) -> Ints:
+        """Which of `labels` each global frame, inside a segment, belongs to."""
+        found: Ints = self._frames.trial_of[self._segment_of(np.asarray(frames, np.int64))]
+        return found
+
+    def place_of(self, frame: int) -> tuple[int, int]:
+        """The recording that holds a global frame, and the frame's number there."""
+        place = self._kind_of(frame)
+        return place, frame - self._offsets[place]
 
     def usable(self, split: str = "all") -> Intervals:
         """The frames of `split` whose own covariates are valid, trial by trial."""
@@ -161,38 +185,37 @@ class Session:
         rate_true: bool = False,
         stim: bool = True,
         history: int = 0,
+        features: StoredFeatures | None = None,
     ) -> SessionClips:
         """Clips whose first scored frames are the global frames `starts`, with `context` frames before them.
 
         Frames outside the trial of a clip's start are padded: mean grey, and 0 elsewhere. Without `stim` no movie is
-        read; `history` asks for the counts of so many frames before the scored ones too.
+        read; `history` asks for the counts of so many frames before the scored ones too; `features` are read instead of
+        the movie.
         """
         context = self.context if context is None else context
         first = np.asarray(starts, np.int64)
         segment = self._segment_of(first)
         lows, highs = self._segments.starts[segment], self._segments.stops[segment]
-        scored = Spans(self._offsets, first, lows, highs, frames)
-        grid = first[:, None] + np.arange(frames)
-        counted = self.scored("all", context).contains(grid)
-        if scored.outside is not None:
-            counted &= ~scored.outside
-        dfs = counted[..., None].astype(np.float32)
-        if self._unit_valid:
-            dfs = np.repeat(dfs, self.n_units, axis=2)
-            for unit, valid in enumerate(self._unit_valid):
-                if valid is not None:
-                    dfs[..., unit] *= valid.contains(grid)
-        whole = Spans(self._offsets, first - context, lows, highs, context + frames) if stim else None
-        before = Spans(self._offsets, first - history, lows, highs, history + frames) if history else None
+        # one look-up for the widest of what is read; the others are columns of it
+        left, right = (self._left, self._right) if self.pipelines else (0, 0)
+        before = max(context + left, history)
+        widest = spans_of(self._offsets, first - before, lows, highs, before + frames + right)
+        scored = widest.columns(before, before + frames)
+        dfs = self._mask(scored, context)
+        stop = before + frames
+        traced = widest.columns(before - context - left, stop + right)
+        movie = stim and features is None
         return SessionClips(
             session=self.index,
-            stim=None if whole is None else self._movie(whole),
-            levels=self.levels if stim else None,
+            stim=self._movie(widest.columns(before - context, stop)) if movie else None,
+            levels=self.levels if movie else None,
             robs=self._counts("robs", scored),
             dfs=torch.from_numpy(dfs),
-            behavior=self._behavior(first - context, lows, highs, context + frames) if self.pipelines else None,
+            behavior=self._behavior(traced, first - context - left, lows, highs) if self.pipelines else None,
             rate_true=self._counts("rate_true", scored) if rate_true and self.has_rate_true else None,
-            history=None if before is None else self._counts("robs", before),
+            history=self._counts("robs", widest.columns(before - history, stop)) if history else None,
+            features=None if features is None else features.of_clips(first, highs, frames),
         )
 
     def frame(self, frame: int) -> NDArray[np.uint8]:
@@ -208,47 +231,15 @@ class Session:
 
     def windows(self, first: Ints, lows: Ints, highs: Ints, length: int, source: str) -> Window:
         """Frames first .. first + length of a covariate, one window a row; 0 outside the trial [low, high)."""
-        spans = Spans(self._offsets, first, lows, highs, length)
-        values = np.empty((*spans.shape, self.recordings[0].width_of(source)), np.float32)
-        spans.fill(values, lambda place, frames, out: self.recordings[place].signal_at(source, frames, out), 0)
-        return Window(torch.from_numpy(values), torch.from_numpy(lows - first), torch.from_numpy(highs - 1 - first))
+        return self._window(spans_of(self._offsets, first, lows, highs, length), first, lows, highs, source)
 
     def describe(self) -> dict[str, Any]:
         """What must agree between a twin and the data it is used on, in plain types."""
-        missing_pct = self.spec.missing_pct
-        return {
-            "name": self.name,
-            "subject": self.subject,
-            "lab": self.spec.lab,
-            "cids": list(self.cids),
-            "types": list(self.types),
-            "rate_hz": self.rate_hz,
-            "size": [self.height, self.width],
-            "n_frames": {r.kind: r.n_frames for r in self.recordings},
-            "transforms": {
-                "stim": self.spec.transforms.stim_as_list(),
-                "stim_maxima": {str(k): v for k, v in self.chain.maxima.items()},
-                "behavior": [
-                    {**signal.as_dict(), "maxima": {str(k): v for k, v in pipeline.maxima.items()}}
-                    for signal, pipeline in zip(self.spec.transforms.behavior, self.pipelines, strict=False)
-                ],
-                "downsampling": self.recordings[0].factor,
-            },
-            "filters": {
-                "valid_context": self.context,
-                "settle_seconds": self.settle_seconds,
-                "missing_pct": None if missing_pct is None else missing_pct.threshold,
-            },
-            "split": {
-                "train_val_split": list(self.spec.train_val_split),
-                "seed": self.spec.seed,
-                "trials": self._frames.trials,
-            },
-            "adapter": None if self.spec.adapter is None else self.spec.adapter.model_dump(mode="json"),
-            "readout": None if self.spec.readout is None else self.spec.readout.model_dump(mode="json"),
-            "behavior_dim": self.behavior_dim,
-            "fingerprint": {r.kind: r.fingerprint() for r in self.recordings},
-        }
+        return description_of(self)
+
+    def fingerprint(self, stim: bool = True) -> dict[str, str]:
+        """That of each recording; without the movie if it is not to be compared."""
+        return {r.kind: r.fingerprint(stim) for r in self.recordings}
 
     def _in_split(self, split: str) -> NDArray[np.bool_]:
         if split == "all":
@@ -266,7 +257,7 @@ class Session:
 
     def _segment_of(self, frames: Ints) -> Ints:
         segment = self._segments.find(frames)
-        if len(frames) and not self._segments.contains(frames).all():
+        if len(frames) and not ((segment >= 0) & (frames < self._segments.stops[segment])).all():
             raise ContractError(f"session {self.name}: a clip starts outside its trials", hint="start inside a segment")
         return segment
 
@@ -283,7 +274,8 @@ class Session:
 
         def read(place: int, frames: Ints, out: NDArray[Any]) -> None:
             if self._movies:
-                np.take(self._movies[place], frames, axis=0, out=out, mode="clip")
+                rows_will_be_needed(self._movies[place], frames)
+                take_rows(self._movies[place], frames, out)
             else:
                 self.recordings[place].movie_at(frames, out)
 
@@ -297,17 +289,38 @@ class Session:
 
         return torch.from_numpy(spans.fill(values, read, 0))
 
-    def _behavior(self, first: Ints, lows: Ints, highs: Ints, length: int) -> torch.Tensor:
-        reach = self._left + length + self._right
+    def _mask(self, scored: Spans, context: int) -> NDArray[np.float32]:
+        """(n, L, 1), or (n, L, U) where units differ: 1 where a frame counts."""
+        counted = self.scored("all", context).contains(scored.frames)
+        if scored.outside is not None:
+            counted &= ~scored.outside
+        mask = counted[..., None].astype(np.float32)
+        if self._unit_valid:
+            mask = np.repeat(mask, self.n_units, axis=2)
+            for unit, valid in enumerate(self._unit_valid):
+                if valid is not None:
+                    mask[..., unit] *= valid.contains(scored.frames)
+        return mask
+
+    def _window(self, spans: Spans, first: Ints, lows: Ints, highs: Ints, source: str) -> Window:
+        values = np.empty((*spans.shape, self.recordings[0].width_of(source)), np.float32)
+        spans.fill(values, lambda place, frames, out: self.recordings[place].signal_at(source, frames, out), 0)
+        outside = None if spans.outside is None else torch.from_numpy(spans.outside)
+        at_trial = torch.from_numpy(lows - first), torch.from_numpy(highs - 1 - first)
+        return Window(torch.from_numpy(values), outside, *at_trial)
+
+    def _behavior(self, spans: Spans, first: Ints, lows: Ints, highs: Ints) -> torch.Tensor:
         windows = {
-            source: self.windows(first - self._left, lows, highs, reach, source)
+            source: self._window(spans, first, lows, highs, source)
             for source in dict.fromkeys(pipeline.source for pipeline in self.pipelines)
         }
-        return behavior_of(self.pipelines, windows, self._left, length)
+        return behavior_of(self.pipelines, windows, self._left, spans.shape[1] - self._left - self._right)
 
 
-def _as_slice(cids: tuple[int, ...]) -> NDArray[np.int64] | slice:
-    """Consecutive units as a slice, which reads faster than a list."""
+def _as_slice(cids: tuple[int, ...], n_units: int) -> NDArray[np.int64] | slice:
+    """Consecutive units as a slice, and all of them as the whole one, which read faster than a list."""
+    if cids == tuple(range(n_units)):
+        return slice(None)
     if cids == tuple(range(cids[0], cids[0] + len(cids))):
         return slice(cids[0], cids[0] + len(cids))
     return np.asarray(cids, np.int64)

@@ -1,7 +1,7 @@
 """How does a covariate become behaviour, window by window, as if each trial were a recording of its own?
 
 Windows are (n, W, C) float32 tensors of consecutive frames, reaching `left` and `right` frames beyond what is wanted;
-`inside` (n, W, 1) says which frames belong to the window's trial. Nothing outside a trial is ever read.
+`outside` (n, W) says which frames do not belong to the window's trial. Nothing outside a trial is ever read.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ class Window:
 
     values: torch.Tensor
     """(n, W, C) float32; 0 outside the trial."""
+    outside: torch.Tensor | None
+    """(n, W) bool: frames that are not of the window's trial; None: all are."""
     first: torch.Tensor
     """(n,) int64: window position of the trial's first frame; may lie before the window."""
     last: torch.Tensor
     """(n,) int64: window position of the trial's last frame; may lie after the window."""
 
-    @property
-    def inside(self) -> torch.Tensor:
-        """(n, W, 1) bool."""
-        position = torch.arange(self.values.shape[1])
-        return ((position >= self.first[:, None]) & (position <= self.last[:, None]))[..., None]
+    def within(self, values: torch.Tensor) -> torch.Tensor:
+        """`values` (n, W, C), 0 outside the trial."""
+        return values if self.outside is None else values.masked_fill(self.outside[..., None], 0)
 
 
 class Pipeline:
@@ -76,12 +76,11 @@ class Pipeline:
 
         `upto` stops before the operation at that position.
         """
-        inside = window.inside
         values = window.values
         for position, op in enumerate(self.ops[:upto]):
             columns = list(op.selected(self.cids)) if isinstance(op, SelectUnits) else []
-            values = _apply(op, values, inside, window, self.maxima.get(position, 1.0), columns)
-        return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0) * inside
+            values = _apply(op, values, window, self.maxima.get(position, 1.0), columns)
+        return window.within(torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0))
 
 
 @functools.cache
@@ -153,12 +152,12 @@ def gaussian_weights(op: Smooth) -> torch.Tensor:
     return (weight / weight.sum()).float()
 
 
-def _apply(
-    op: SignalOp, values: torch.Tensor, inside: torch.Tensor, window: Window, maximum: float, columns: list[int]
-) -> torch.Tensor:
+def _apply(op: SignalOp, values: torch.Tensor, window: Window, maximum: float, columns: list[int]) -> torch.Tensor:
     if isinstance(op, Diff):
         step = torch.zeros_like(values)
-        step[:, 1:] = (values[:, 1:] - values[:, :-1]) * (inside[:, 1:] & inside[:, :-1])
+        torch.sub(values[:, 1:], values[:, :-1], out=step[:, 1:])
+        if window.outside is not None:
+            step[:, 1:].masked_fill_((window.outside[:, 1:] | window.outside[:, :-1])[..., None], 0)
         return torch.nan_to_num(step, nan=0.0, posinf=0.0, neginf=0.0)
     if isinstance(op, SelectUnits):
         return values[..., columns]
@@ -172,7 +171,7 @@ def _apply(
         return torch.cat([torch.relu(values), torch.relu(-values)], dim=2)
     if isinstance(op, Cast):
         return rounded(op, values)
-    finite = torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0) * inside
+    finite = window.within(torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0))
     if isinstance(op, TemporalBasis):
         return _filtered(op, finite)
     return _smoothed(op, finite, window)
@@ -206,4 +205,4 @@ def _smoothed(op: Smooth, values: torch.Tensor, window: Window) -> torch.Tensor:
 def behavior_of(pipelines: Sequence[Pipeline], windows: dict[str, Window], left: int, length: int) -> torch.Tensor:
     """The behaviour (n, length, D) of the frames that begin `left` frames into the windows."""
     columns = [pipeline.apply(windows[pipeline.source])[:, left : left + length] for pipeline in pipelines]
-    return torch.cat(columns, dim=2).contiguous()
+    return torch.cat(columns, dim=2) if len(columns) > 1 else columns[0].contiguous()

@@ -1,42 +1,63 @@
-"""Where may a clip of a session start?"""
+"""Where may a clip start?"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from vctrain.data.intervals import Ints
+from vctrain.data.intervals import Intervals, Ints
+from vctrain.data.lookup import Lookup
 from vctrain.data.session import Session
 from vctrain.errors import ContractError
 
 
 class StartTable:
-    """The admissible starts of clips in the training segments of one session, numbered from 0.
+    """The admissible starts of clips in the training segments of all sessions, numbered from 0.
 
     A segment [a, b) admits a + context .. b - frames; one that is shorter admits a + context alone if that frame is in
-    it. Looking one up does not depend on the number of frames. Raises ContractError if there is none.
+    it. Looking one up does not depend on the number of frames. Raises ContractError for a session that has none.
     """
 
-    def __init__(self, session: Session, context: int, frames: int) -> None:
-        segments = session.segments("train")
-        first = segments[:, 0] + context
-        admitted = np.where(first < segments[:, 1], np.maximum(segments[:, 1] - frames - first + 1, 1), 0)
-        keep = admitted > 0
-        self._first, self._stop, self._frames = first[keep], segments[keep, 1], frames
-        self._after = np.cumsum(admitted[keep])
-        self.total = int(self._after[-1]) if len(self._after) else 0
-        if self.total == 0:
-            raise ContractError(
-                f"session {session.name} has no training trial longer than the {context} frames of context",
-                hint="use a model with less context, or longer trials",
-            )
-        scored = session.scored("all", context).count(self._first, self._stop)
-        self._whole = scored == self._stop - self._first
+    def __init__(self, sessions: Sequence[Session], context: int, frames: int) -> None:
+        self._frames = frames
+        found = [_segments_of(session, index, context) for index, session in enumerate(sessions)]
+        first, stop, session = np.concatenate(found).T
+        admitted = np.maximum(stop - frames - first + 1, 1)
+        after = np.cumsum(admitted)
+        self._segment = Lookup(after)
+        # what is known of a segment side by side, so that one access brings it
+        self._rows = np.column_stack([after - admitted, first, stop, session])
+        self.offsets = np.concatenate([[0], after[np.cumsum([len(segments) for segments in found]) - 1]])
+        """(n + 1,): session i has the numbers [offsets[i], offsets[i + 1])."""
+        # the frames of all sessions one after another, so that one look-up serves them all
+        scored = [session.scored("train", context).table for session in sessions]
+        ends = [max(table[-1:, 1].max(initial=0), its[-1, 1]) for table, its in zip(scored, found, strict=True)]
+        self._shift = np.concatenate([[0], np.cumsum(ends)])
+        self._scored = Intervals(np.concatenate([table + by for table, by in zip(scored, self._shift, strict=False)]))
 
-    def at(self, number: Ints) -> tuple[Ints, Ints]:
-        """The starts with these numbers, (n,), and how many frames a clip there scores: -1 in a segment with gaps,
-        where it has to be counted."""
-        segment = np.searchsorted(self._after, number, side="right")
-        before = np.where(segment > 0, self._after[segment - 1], 0)
-        starts: Ints = self._first[segment] + number - before
-        known = np.minimum(self._frames, self._stop[segment] - starts)
-        return starts, np.where(self._whole[segment], known, -1)
+    def at(self, numbers: Ints) -> tuple[Ints, Ints, Ints]:
+        """Sessions and starts with these numbers, (n,), and how many frames a clip there scores."""
+        before, first, stop, session = self._rows[self._segment(numbers)].T
+        starts: Ints = first + numbers - before
+        shift = self._shift[session]
+        scored = self._scored.count(starts + shift, np.minimum(starts + self._frames, stop) + shift)
+        return session, starts, scored
+
+    def scored_frame(self, session: Ints, starts: Ints, rank: Ints) -> Ints:
+        """The frame with this rank, (n,) from 0, among the scored ones of the clips at `starts`."""
+        shift = self._shift[session]
+        return self._scored.at(self._scored.before(starts + shift) + rank) - shift
+
+
+def _segments_of(session: Session, index: int, context: int) -> Ints:
+    """First start, stop and session of each segment that admits a clip, (m, 3)."""
+    segments = session.segments("train")
+    first, stop = segments[:, 0] + context, segments[:, 1]
+    keep = first < stop
+    if not keep.any():
+        raise ContractError(
+            f"session {session.name} has no training trial longer than the {context} frames of context",
+            hint="use a model with less context, or longer trials",
+        )
+    return np.column_stack([first[keep], stop[keep], np.full(keep.sum(), index)])

@@ -107,15 +107,16 @@ def _key(recording: Recording, runs: Ints, chain: StimChain) -> str:
     described = {"version": _VERSION, "ops": ops, "maxima": sorted(chain.maxima.items()), "factor": recording.factor}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(runs, np.int64).tobytes())
-    digest.update(_content(recording).encode())
+    digest.update(content_digest(recording).encode())
     return digest.hexdigest()[:32]
 
 
-def _content(recording: Recording) -> str:
+def content_digest(recording: Recording) -> str:
     """The digest of the whole movie; remembered as long as its file has the same size and time of change."""
     state = recording.path.stat()
     name = hashlib.sha256(str(recording.path.resolve()).encode()).hexdigest()[:32]
     memo = cache_root() / "movies" / f"{name}.json"
+    memo.parent.mkdir(parents=True, exist_ok=True)
     stamp = [state.st_size, state.st_mtime_ns]
     with contextlib.suppress(FileNotFoundError, ValueError):
         known = json.loads(memo.read_text())

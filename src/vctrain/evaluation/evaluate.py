@@ -1,21 +1,40 @@
-"""How good a checkpoint is on a split: exact bits per spike of every unit."""
+"""How good a checkpoint is on a split: exact bits per spike of every unit, and how sure they are."""
 
 from __future__ import annotations
 
-import math
+import hashlib
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vctrain.config.datasets import load_dataset_configs
 from vctrain.data.contract import Matched, open_for_checkpoint
 from vctrain.errors import ContractError
-from vctrain.runs.checkpoints import Checkpoint, read_checkpoint
+from vctrain.evaluation.figures import figures
+from vctrain.evaluation.nulls import training_rates
+from vctrain.evaluation.paired import paired
+from vctrain.evaluation.scoring import TrialSums, score
+from vctrain.runs.checkpoints import Checkpoint, find_checkpoint, read_checkpoint
 from vctrain.runs.supervisor import launched_externally, run_ranks
-from vctrain.training.engine import build_trainer, check_devices, resolve_accelerator, world
-from vctrain.training.loaders import validation_loader
-from vctrain.training.module import TwinModule
-from vctrain.training.validation import ValidationResult
+from vctrain.stats.bootstrap import REPLICATES
+from vctrain.training.engine import check_devices, resolve_accelerator
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be evaluated, apart from the checkpoint."""
+
+    data: str | None = None
+    data_root: str | None = None
+    split: str = "val"
+    types: tuple[str, ...] | None = None
+    null: str = "evaluated"
+    """`evaluated`: the null model is the mean rate on the evaluated frames; `training`: on those trained on."""
+    devices: int = 1
+    accelerator: str = "auto"
 
 
 def evaluate(
@@ -25,36 +44,62 @@ def evaluate(
     data_root: str | None = None,
     split: str = "val",
     types: Sequence[str] | None = None,
+    null: str = "evaluated",
     devices: int = 1,
     accelerator: str = "auto",
+    replicates: int = REPLICATES,
 ) -> dict[str, Any]:
     """Bits per spike of a checkpoint or run directory on ``split`` (``train``, ``val``, ``test`` or ``all``).
 
-    Without ``data``, on the recordings it was trained on. Returns ``{"checkpoint", "split", "bps_overall",
-    "sessions": {name: {"bps", "n_units", "n_frames", "units": {cid: bps}}}, "oracle_bps_overall",
-    "fraction_of_oracle", "notes"}``; a unit without a spike on the split has None. Exact on any number of
-    ``devices``.
+    Without ``data``, on the recordings it was trained on. Returns ``{"checkpoint", "split", "notes"}`` and what
+    `figures` returns; a unit without a spike on the split has None. Exact on any number of ``devices``.
     """
-    arguments = {
-        "target": target,
-        "data": data,
-        "data_root": data_root,
-        "split": split,
-        "types": None if types is None else list(types),
-        "devices": devices,
-        "accelerator": resolve_accelerator(accelerator),
-    }
-    if devices > 1 and not launched_externally():
-        check_devices(str(arguments["accelerator"]), devices, 1)
-        _open(arguments)
-        return run_ranks("vctrain.evaluation.evaluate:evaluate_rank", arguments, devices)
-    return evaluate_rank(**arguments)
+    question = Question(data, data_root, split, None if types is None else tuple(types), null, devices, accelerator)
+    return evaluate_all([target], question, replicates=replicates)[0]
 
 
-def _open(arguments: dict[str, Any]) -> tuple[Checkpoint, Matched]:
-    checkpoint = read_checkpoint(arguments["target"])
+def evaluate_all(
+    targets: Sequence[str], question: Question, *, compare: bool = False, replicates: int = REPLICATES
+) -> list[dict[str, Any]]:
+    """`evaluate` of several checkpoints.
+
+    With ``compare`` all are scored on the frames that count for all of them, and each but the first says under
+    ``paired`` how it differs from the first.
+    """
+    accelerator = resolve_accelerator(question.accelerator)
+    question = Question(**{**asdict(question), "accelerator": accelerator})
+    checkpoints = [read_checkpoint(target) for target in targets]
+    context = max(int(c.content["context"]) for c in checkpoints) if compare else None
+    results, first = [], None
+    for target, checkpoint in zip(targets, checkpoints, strict=True):
+        matched = open_for(checkpoint, question)
+        nulls = training_rates(matched.sessions) if question.null == "training" else None
+        scored = _scored(target, question, context, checkpoint, matched)
+        result = {
+            "checkpoint": str(checkpoint.path),
+            "checkpoint_sha256": digest(find_checkpoint(target)),
+            "split": question.split,
+            "null": question.null,
+            **figures(scored, nulls, replicates=replicates),
+            "notes": list(matched.notes),
+        }
+        if compare and first is not None:
+            result["paired"] = paired(first, scored, nulls, replicates=max(replicates, 1))
+        first = scored if first is None else first
+        results.append(result)
+    return results
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_for(checkpoint: Checkpoint, question: Question) -> Matched:
+    """The sessions of ``checkpoint`` in the recordings asked for; ContractError if they do not fit it."""
     trained_on = checkpoint.settings.data
-    path = arguments["data"] or trained_on.path
+    path = question.data or trained_on.path
     if path is None or not Path(path).exists():
         raise ContractError(
             f"{checkpoint.path}: its recordings ({path}) are not there",
@@ -62,55 +107,67 @@ def _open(arguments: dict[str, Any]) -> tuple[Checkpoint, Matched]:
         )
     specs = load_dataset_configs(
         path,
-        data_root=arguments["data_root"] or (None if arguments["data"] else trained_on.root),
-        types=arguments["types"] or trained_on.types,
-        max_datasets=None if arguments["data"] else trained_on.max_datasets,
+        data_root=question.data_root or (None if question.data else trained_on.root),
+        types=question.types or trained_on.types,
+        max_datasets=None if question.data else trained_on.max_datasets,
     )
     matched = open_for_checkpoint(
-        specs, checkpoint.sessions, int(checkpoint.content["context"]), all_required=arguments["data"] is None
+        specs,
+        checkpoint.sessions,
+        int(checkpoint.content["context"]),
+        all_required=question.data is None,
+        stim=checkpoint.model.reads_stimulus,
     )
     for session in matched.sessions:
-        if session.n_scored(arguments["split"]) == 0:
+        if session.n_scored(question.split) == 0:
             raise ContractError(
-                f"session {session.name} has no {arguments['split']} frame: its trials were split "
+                f"session {session.name} has no {question.split} frame: its trials were split "
                 f"{list(session.spec.train_val_split)}",
                 hint="evaluate another split; a test split is set with train_val_split: [0.7, 0.15, 0.15]",
             )
-    return checkpoint, matched
+    return matched
 
 
-def evaluate_rank(**arguments: Any) -> dict[str, Any]:
-    """One rank of `evaluate`, through the same Lightning loop as validation in training."""
-    checkpoint, matched = _open(arguments)
-    rank, world_size = world()
-    module = TwinModule(checkpoint.build(), checkpoint.settings, checkpoint.content)
-    trainer = build_trainer(accelerator=arguments["accelerator"], devices=arguments["devices"])
-    loader = validation_loader(matched.sessions, arguments["split"], module.twin, rank, world_size)
-    trainer.validate(module, dataloaders=loader, verbose=False)
-    assert module.results is not None
-    return _render(checkpoint, matched, module.results, arguments["split"])
+def _scored(
+    target: str, question: Question, context: int | None, checkpoint: Checkpoint, matched: Matched
+) -> list[TrialSums]:
+    if question.devices == 1 or launched_externally():
+        return _score(question, context, checkpoint, matched)
+    check_devices(question.accelerator, question.devices, 1)
+    arguments = {"target": target, "question": asdict(question), "context": context}
+    found = run_ranks("vctrain.evaluation.evaluate:score_rank", arguments, question.devices)
+    return [_from_plain(part) for part in found["sessions"]]
 
 
-def _render(checkpoint: Checkpoint, matched: Matched, result: ValidationResult, split: str) -> dict[str, Any]:
-    sessions = {}
-    for session in matched.sessions:
-        bps, sums = result.bps[session.index], result.sums[session.index]
-        sessions[session.name] = {
-            "bps": result.by_session[session.name],
-            "n_units": session.n_units,
-            "n_frames": int(sums.frames.max()),
-            "n_units_without_spikes": int(bps.isnan().sum()),
-            "units": {
-                str(cid): None if math.isnan(value) else value
-                for cid, value in zip(session.cids, bps.tolist(), strict=True)
-            },
-        }
-    return {
-        "checkpoint": str(checkpoint.path),
-        "split": split,
-        "bps_overall": result.bps_overall,
-        "oracle_bps_overall": result.oracle_overall,
-        "fraction_of_oracle": result.fraction_of_oracle,
-        "sessions": sessions,
-        "notes": list(matched.notes),
-    }
+def score_rank(target: str, question: dict[str, Any], context: int | None) -> dict[str, Any]:
+    """One rank of an evaluation: the sums of all ranks together, in plain values."""
+    asked = Question(**{**question, "types": None if question["types"] is None else tuple(question["types"])})
+    checkpoint = read_checkpoint(target)
+    return {"sessions": [_plain(part) for part in _score(asked, context, checkpoint, open_for(checkpoint, asked))]}
+
+
+def _score(question: Question, context: int | None, checkpoint: Checkpoint, matched: Matched) -> list[TrialSums]:
+    return score(
+        checkpoint.build(),
+        matched.sessions,
+        question.split,
+        context=context,
+        accelerator=question.accelerator,
+        devices=question.devices,
+    )
+
+
+def _plain(part: TrialSums) -> dict[str, Any]:
+    oracle = None if part.oracle is None else part.oracle.tolist()
+    return {**part.__dict__, "sums": part.sums.tolist(), "oracle": oracle}
+
+
+def _from_plain(plain: dict[str, Any]) -> TrialSums:
+    return TrialSums(
+        plain["session"],
+        plain["subject"],
+        tuple(plain["cids"]),
+        tuple((str(kind), float(number)) for kind, number in plain["trials"]),
+        np.array(plain["sums"]),
+        None if plain["oracle"] is None else np.array(plain["oracle"]),
+    )

@@ -248,10 +248,12 @@ def _compare_recordings(settings: Settings, sessions: tuple[dict[str, Any], ...]
     if data.path is None or not Path(data.path).exists():
         findings.note(f"its recordings ({data.path}) are not here, so they are not compared")
         return
+    # of those that a twin of behaviour alone was trained on, the movies are not compared
+    blind = {session["name"] for session in sessions if session["size"] is None}
     try:
         specs = load_dataset_configs(data.path, data_root=data.root, types=data.types, max_datasets=data.max_datasets)
         found = {
-            (spec.name, kind): Recording(spec.name, kind, open_dset(path), 1).fingerprint()
+            (spec.name, kind): Recording(spec.name, kind, open_dset(path), 1, spec.name not in blind).fingerprint()
             for spec in specs
             for kind, path in spec.files.items()
         }

@@ -60,6 +60,7 @@ class Twin(nn.Module):
         space = Space(1, Geometry(self.grid))
         self.frontend, space = _stage(config.frontend, space)
         self.convnet, space = _stage(config.convnet, space)
+        self._seen_space = space
         behavior: tuple[int, bool] | tuple[()] = ()
         if config.modulator.type != "none":
             behavior = (behavior_width(config, sessions), any(s.behavior_dim == 0 for s in sessions))
@@ -85,9 +86,7 @@ class Twin(nn.Module):
         return self.config.history.num_lags
 
     def forward(self, parts: Sequence[SessionClips]) -> list[Tensor]:
-        x = self._movies(parts) if self.reads_stimulus else self._blank(parts)
-        x = x if self.frontend is None else self.frontend(x)
-        x = x if self.convnet is None else self.convnet(x)
+        x = self._seen(parts) if self.reads_stimulus else self._blank(parts)
         if self.modulator is not None:
             x = self.modulator(x, self._encode_behavior(parts, x.shape[2]))
             self._auxiliary = self._prediction_errors(parts)
@@ -95,11 +94,38 @@ class Twin(nn.Module):
         sizes = [part.n_clips for part in parts]
         return [self._rate(part, features) for part, features in zip(parts, x.split(sizes), strict=True)]
 
-    def _movies(self, parts: Sequence[SessionClips]) -> Tensor:
-        """What the core reads of the stimuli, ``(n, 1, T, grid, grid)``."""
+    def _seen(self, parts: Sequence[SessionClips]) -> Tensor:
+        """What leaves the convnet, ``(n, C, T, h, w)``: of the stimuli, or computed beforehand."""
+        stored = [part.features for part in parts if part.features is not None]
+        if stored:
+            # the layout in memory that the convnet writes: channels last
+            return torch.cat(stored).permute(0, 4, 1, 2, 3)
         stimuli = [self.adapters[part.session](contrast(part)) for part in parts]
         x = torch.cat(stimuli) if len(stimuli) > 1 else stimuli[0]
-        return x[:, None, self.context - self.config.core_history :]
+        return self._vision(x[:, None, self.context - self.config.core_history :])
+
+    def _vision(self, x: Tensor) -> Tensor:
+        x = x if self.frontend is None else self.frontend(x)
+        return x if self.convnet is None else self.convnet(x)
+
+    @property
+    def vision_history(self) -> int:
+        """Frames before a frame that what leaves the convnet at that frame depends on."""
+        return self.config.frontend.history + self.config.convnet.history
+
+    @property
+    def seen_before(self) -> int:
+        """Frames before the first scored one at which the rest of the core reads what leaves the convnet."""
+        return self.config.core_history - self.vision_history
+
+    def seen_shape(self, session: int) -> tuple[int, int, int]:
+        """``(h, w, C)`` of what leaves the convnet at a frame."""
+        return self._seen_space.geometry.size, self._seen_space.geometry.size, self._seen_space.channels
+
+    def see(self, part: SessionClips) -> Tensor:
+        """What leaves the convnet of clips with `vision_history` frames of context, ``(n, L, h, w, C)``: the
+        `SessionClips.features` of later passes."""
+        return self._vision(self.adapters[part.session](contrast(part))[:, None]).permute(0, 2, 3, 4, 1)
 
     def _blank(self, parts: Sequence[SessionClips]) -> Tensor:
         """What stands where a stimulus would, ``(n, 1, T, 1, 1)``: ones."""

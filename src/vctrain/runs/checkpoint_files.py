@@ -23,9 +23,9 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from vctrain.errors import ContractError, FaultError
 from vctrain.runs.checkpoints import Checkpoint, read_checkpoint
+from vctrain.runs.files import FULL
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -77,7 +77,7 @@ def link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise
         shutil.copyfile(source, target)
 
@@ -182,7 +182,7 @@ def _disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in _FULL
+        full = error.errno in FULL
         raise FaultError(
             f"{path} could not be written: {error.strerror or error}; the checkpoint before it is intact",
             hint=f"{'make room' if full else 'check the disk'}, then vctrain resume {path.parent.parent}",

@@ -114,7 +114,8 @@ def shape_of(session: Mapping[str, Any], model: ModelConfig | LegacyModelConfig)
     """The sizes of a stored session.
 
     A migrated checkpoint may not know its stimulus size; the size after its adapter then stands for it, or where there
-    is none `UNKNOWN_SIDE`, which only the placing of masks at the start of a training looks at.
+    is none `UNKNOWN_SIDE`, which only the placing of masks at the start of a training looks at. A twin that reads no
+    stimulus has a grid of one pixel.
     """
     heads = SessionHeads.model_validate({key: session[key] for key in ("adapter", "readout")})
     size = session["size"]
@@ -122,6 +123,8 @@ def shape_of(session: Mapping[str, Any], model: ModelConfig | LegacyModelConfig)
         adapter = model.adapter_of(session["name"])
         side = adapter.params.grid_size if isinstance(adapter, LegacyAdapter) else UNKNOWN_SIDE
         size = (side, side)
+    elif size is None and not model.reads_stimulus:
+        size = (1, 1)
     return StoredShape(
         name=session["name"],
         n_units=len(session["cids"]),

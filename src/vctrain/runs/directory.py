@@ -11,6 +11,7 @@ import os
 import platform
 import secrets
 import shlex
+import shutil
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -65,19 +66,23 @@ def create_run_dir(path: Path, settings: Settings, provenance: Mapping[str, str]
 
     UsageError if it exists by now, FaultError if it cannot be made.
     """
+    # Processes started together look whether it is there; what they find has to be whole.
+    whole = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir()
-        (path / "checkpoints").mkdir()
-        write_atomically(path / "config.yaml", render(settings, provenance))
-        write_atomically(path / "run.json", _json(_birth(path, settings, argv)))
-    except FileExistsError as error:
-        raise _exists(path) from error
+        (whole / "checkpoints").mkdir(parents=True)
+        write_atomically(whole / "config.yaml", render(settings, provenance))
+        write_atomically(whole / "run.json", _json(_birth(path, settings, argv)))
+        if os.path.lexists(path):
+            raise _exists(path)
+        os.rename(whole, path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise FaultError(
             f"cannot create the run directory {path}: {reason}", hint="choose another --run-dir"
         ) from error
+    finally:
+        shutil.rmtree(whole, ignore_errors=True)
     append_event(path, "created", argv=list(argv))
     return path
 

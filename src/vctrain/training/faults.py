@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import re
 
 import torch
 
 from vctrain.errors import FaultError, LostProcessError, VctrainError
+from vctrain.runs.files import FULL
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOST = re.compile(
     r"gloo|connection (closed|reset)|socket timeout|timed out (waiting|after)|watchdog|nccl|broken pipe|peer", re.I
 )

@@ -33,6 +33,7 @@ from vctrain.training.callbacks.records import Records
 from vctrain.training.callbacks.watchdog import Watchdog
 from vctrain.training.engine import build_trainer, world
 from vctrain.training.faults import as_fault
+from vctrain.training.features import fill
 from vctrain.training.freezing import check_unchanged
 from vctrain.training.initialise import initialise
 from vctrain.training.largest import largest_batch
@@ -157,15 +158,16 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any
         gradient_clip_val=settings.optim.grad_clip or None,
         default_root_dir=str(run_dir),
     )
-    train_loader = training_loader(settings, prepared, rank, lambda: trainer.global_step)
-    val_loader = validation_loader(sessions, "val", twin, rank, world_size)
+    kept = {} if prepared.features is None else fill(prepared.features, twin, sessions, rank, world_size)
+    train_loader = training_loader(settings, prepared, rank, lambda: trainer.global_step, kept)
+    val_loader = validation_loader(sessions, "val", twin, rank, world_size, features=kept)
     path = None if going_on is None else str(going_on.path)
     with _faults_named(settings, prepared, run_dir, watchdog), closing(boundaries), closing(watchdog):
         trainer.fit(module, train_dataloaders=train_loader, val_dataloaders=val_loader, ckpt_path=path)
         checkpoints.save_final(trainer)
         if prepared.begun is not None:
             check_unchanged(twin, prepared.begun["frozen"], prepared.begun["digest"])
-        return _finish(trainer.global_step, records.best, run_dir, started, rank) | _taken(prepared.begun)
+        return _finish(trainer.global_step, records.best, run_dir, started, rank) | _taken(prepared)
 
 
 def _begin_records(run_dir: Path, going_on: Checkpoint | None) -> None:
@@ -230,15 +232,18 @@ def loaded_line(report: Mapping[str, Any]) -> str:
     return f"loaded {report['loaded']}/{report['of']} tensors, changed {report['changed']}, frozen {report['frozen']}"
 
 
-def _taken(begun: Mapping[str, Any] | None) -> dict[str, Any]:
+def _taken(prepared: Prepared) -> dict[str, Any]:
     """The part of the figures that says what came from a checkpoint; what was frozen has been checked by now."""
+    begun = prepared.begun
     if begun is None:
         return {}
+    features = {} if prepared.features is None else {"features": prepared.features.report()}
     vision = dict(begun["vision"])
     return {
         "from": begun["from"],
         "tensors": dict(begun["tensors"]),
         "vision": {**vision, "unchanged_at_end": True if vision["frozen"] else None},
+        **features,
     }
 
 

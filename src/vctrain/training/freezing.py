@@ -7,10 +7,10 @@ stage whose input needs no gradient); modules all of whose parameters are frozen
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vctrain.config.schema import StartConfig
 from vctrain.errors import NumericsError, UsageError
@@ -24,20 +24,7 @@ def freeze(twin: AnyTwin, start: StartConfig, loaded: Loaded) -> tuple[str, ...]
 
     Raises UsageError for a pattern that matches nothing, or if nothing is left to learn.
     """
-    names = [name for name, _ in twin.named_parameters()]
-    chosen: set[str] = set()
-    if start.freeze_vision:
-        chosen |= {name for name in names if part_of(name) in VISION and name in loaded.loaded}
-    for pattern in start.freeze:
-        pieces = pattern.split("/")
-        hits = {
-            name
-            for name in names
-            if (part_of(name) not in OWNED if pattern == "core" else all(piece in name for piece in pieces))
-        }
-        if not hits:
-            raise UsageError(f"--freeze {pattern}: no parameter matches it", hint=near_names(pattern, names))
-        chosen |= hits
+    chosen = set().union(*asked_for(twin, start, loaded).values())
     for name, parameter in twin.named_parameters():
         if name in chosen:
             parameter.requires_grad_(False)
@@ -70,6 +57,30 @@ def _rest(twin: AnyTwin, chosen: Collection[str]) -> list[nn.Module]:
     return still
 
 
+def asked_for(twin: AnyTwin, start: StartConfig, loaded: Loaded) -> dict[str, set[str]]:
+    """Names of the parameters that each option of ``start`` freezes. Raises UsageError for one that freezes none."""
+    names = [name for name, _ in twin.named_parameters()]
+    found: dict[str, set[str]] = {}
+    if start.freeze_vision:
+        found["--freeze-vision"] = {name for name in names if part_of(name) in VISION and name in loaded.loaded}
+        if not found["--freeze-vision"]:
+            raise UsageError(
+                "--freeze-vision: this twin has no parameter of adapters, frontend or convnet that was loaded",
+                hint="leave it out, or choose a model with the checkpoint's vision",
+            )
+    for pattern in start.freeze:
+        pieces = pattern.split("/")
+        hits = {
+            name
+            for name in names
+            if (part_of(name) not in OWNED if pattern == "core" else all(piece in name for piece in pieces))
+        }
+        if not hits:
+            raise UsageError(f"--freeze {pattern}: no parameter matches it", hint=near_names(pattern, names))
+        found[f"--freeze {pattern}"] = hits
+    return found
+
+
 def _is_frozen(module: nn.Module, chosen: Collection[str]) -> bool:
     parameters = list(module.parameters())
     return bool(chosen) and bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
@@ -77,9 +88,15 @@ def _is_frozen(module: nn.Module, chosen: Collection[str]) -> bool:
 
 def digest(twin: AnyTwin, names: Sequence[str]) -> str:
     """A digest of the bytes of the tensors ``names``."""
-    state, found = twin.state_dict(), hashlib.sha256()
-    for name in names:
-        value = state[name].detach().cpu().contiguous()
+    state = twin.state_dict()
+    return digest_of({name: state[name] for name in names})
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """A digest of the names, shapes and bytes of ``tensors``."""
+    found = hashlib.sha256()
+    for name, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
         found.update(f"{name} {tuple(value.shape)}".encode())
         found.update(value.flatten().view(torch.uint8).numpy().tobytes())
     return found.hexdigest()

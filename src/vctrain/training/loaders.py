@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from vctrain.config.schema import Settings
+from vctrain.data.features import StoredFeatures
 from vctrain.data.loader import EvalLoader, Reads, TrainLoader
 from vctrain.data.session import Session
 from vctrain.models.build import AnyTwin
@@ -16,12 +17,18 @@ EVAL_CLIPS = 4
 ranks."""
 
 
-def reads_of(twin: AnyTwin) -> Reads:
-    """What of a clip is read for this twin."""
-    return Reads(stim=twin.reads_stimulus, history=twin.history_frames)
+def reads_of(twin: AnyTwin, features: Mapping[int, StoredFeatures] | None = None) -> Reads:
+    """What of a clip is read for this twin; its features instead of the movie where they were computed beforehand."""
+    return Reads(stim=twin.reads_stimulus, history=twin.history_frames, features=features or {})
 
 
-def training_loader(settings: Settings, prepared: Prepared, rank: int, step: Callable[[], int]) -> TrainLoader:
+def training_loader(
+    settings: Settings,
+    prepared: Prepared,
+    rank: int,
+    step: Callable[[], int],
+    features: Mapping[int, StoredFeatures] | None = None,
+) -> TrainLoader:
     """The batches of an epoch on this process, from the optimizer step on that ``step`` names when it begins."""
     accumulate = settings.trainer.accumulate
     return TrainLoader(
@@ -31,20 +38,32 @@ def training_loader(settings: Settings, prepared: Prepared, rank: int, step: Cal
         steps_per_epoch=settings.trainer.steps_per_epoch * accumulate,
         start_step=lambda: step() * accumulate,
         pin_memory=prepared.accelerator == "gpu",
-        reads=reads_of(prepared.twin),
+        reads=reads_of(prepared.twin, features),
     )
 
 
-def validation_loader(sessions: Sequence[Session], split: str, twin: AnyTwin, rank: int, world_size: int) -> EvalLoader:
-    """Every frame of ``split`` once, in canonical chunks, with the true rates where they are known."""
+def validation_loader(
+    sessions: Sequence[Session],
+    split: str,
+    twin: AnyTwin,
+    rank: int,
+    world_size: int,
+    *,
+    context: int | None = None,
+    features: Mapping[int, StoredFeatures] | None = None,
+) -> EvalLoader:
+    """Every frame of ``split`` once, in canonical chunks, with the true rates where they are known.
+
+    ``context`` is the twin's own, or a longer one.
+    """
     return EvalLoader(
         sessions,
         split=split,
-        context=twin.context,
+        context=twin.context if context is None else max(context, twin.context),
         frames=EVAL_FRAMES,
         clips=EVAL_CLIPS,
         rank=rank,
         world_size=world_size,
         rate_true=True,
-        reads=reads_of(twin),
+        reads=reads_of(twin, features),
     )

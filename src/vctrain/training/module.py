@@ -24,10 +24,8 @@ from vctrain.training.regularizers import Matched, kept_from_decay, match, penal
 from vctrain.training.schedules import Plateau, lr_factor
 from vctrain.training.seeds import step_seed
 from vctrain.training.skipping import Skipping
+from vctrain.training.touched import lambda_pred
 from vctrain.training.validation import ValidationResult
-
-LAMBDA_PRED = 0.1
-"""Weight of the auxiliary loss of predictive coding where nothing else is set."""
 
 
 class TwinModule(pl.LightningModule):
@@ -93,9 +91,8 @@ class TwinModule(pl.LightningModule):
 
     @property
     def lambda_pred(self) -> float:
-        """Weight of the auxiliary loss: that of the settings, else that of a legacy model, else `LAMBDA_PRED`."""
-        chosen = self.settings.optim.lambda_pred
-        return float(getattr(self.twin.config, "lambda_pred", LAMBDA_PRED)) if chosen is None else chosen
+        """Weight of the auxiliary loss."""
+        return lambda_pred(self.settings, self.twin.config)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # A session without a valid entry in this step is not updated by it: no moments, no decay. Nor is the core,

@@ -13,12 +13,14 @@ from vctrain.config.schema import Settings
 from vctrain.data.curriculum import alpha
 from vctrain.data.sampler import ClipSampler
 from vctrain.data.session import Session
+from vctrain.models.build import AnyTwin
 from vctrain.training.optimizer import parameter_groups
 from vctrain.training.prepare import prepare
 from vctrain.training.regularizers import kept_from_decay, match
 from vctrain.training.schedules import lr_factor
+from vctrain.training.touched import core_learns, families, lambda_pred, predicts, touched
 
-_ROWS = 9
+_ROWS, _POINTS = 9, 240
 
 
 def describe(settings: Settings) -> dict[str, Any]:
@@ -65,16 +67,23 @@ def describe(settings: Settings) -> dict[str, Any]:
                 "tensors": len(entry.targets),
                 "size": sum(target.parameter.numel() for target in entry.targets),
                 "names": [target.name for target in entry.targets],
+                "families": families(target.name for target in entry.targets),
             }
             for entry in matched
         ],
-        "schedule": schedule(settings),
-        "notes": notes_on(settings, prepared.sessions, sampler),
+        "schedule": schedule(settings, prepared.twin),
+        "curves": curves(settings, prepared.twin),
+        **({} if prepared.features is None else {"features": prepared.features.report()}),
+        "notes": [
+            *notes_on(settings, prepared.sessions, sampler),
+            *touched(settings, prepared.twin, sampler),
+            *([] if prepared.features is None else [str(prepared.features)]),
+        ],
     }
 
 
-def schedule(settings: Settings) -> list[dict[str, Any]]:
-    """Learning rates, and alpha of the curriculum where there is one, at some steps of the run."""
+def schedule(settings: Settings, twin: AnyTwin) -> list[dict[str, Any]]:
+    """What `_at` says, at some steps of the run: evenly spread, and those at which a schedule turns."""
     optim, curriculum = settings.optim, settings.data.curriculum
     total = settings.trainer.max_epochs * settings.trainer.steps_per_epoch
     marks = {int(step) for step in np.linspace(0, total - 1, _ROWS)} | {min(optim.warmup_steps, total - 1)}
@@ -82,16 +91,29 @@ def schedule(settings: Settings) -> list[dict[str, Any]]:
     marks |= {min(e * epoch, total - 1) for r in settings.regularization for e in _turns(r)}
     if curriculum is not None:
         marks.add(min(curriculum.warmup_steps, total - 1))
-    rows = []
-    for step in sorted(marks):
-        factor = lr_factor(step, total, optim)
-        row: dict[str, Any] = {"step": step, "lr_core": optim.lr * optim.core_lr_scale * factor}
-        row["lr_head"] = optim.lr * factor
-        if curriculum is not None:
-            row["curriculum_alpha"] = 1.0 if (now := alpha(step, curriculum)) is None else now
-        row |= {r.name: r.strength_at(step // epoch) for r in settings.regularization}
-        rows.append(row)
-    return rows
+    return [_at(step, settings, twin) for step in sorted(marks)]
+
+
+def curves(settings: Settings, twin: AnyTwin) -> dict[str, list[float]]:
+    """The same at many steps, evenly spread over the run: a list for each quantity, of which ``step`` is the first."""
+    total = settings.trainer.max_epochs * settings.trainer.steps_per_epoch
+    rows = [_at(step, settings, twin) for step in np.unique(np.linspace(0, total - 1, _POINTS).astype(int)).tolist()]
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _at(step: int, settings: Settings, twin: AnyTwin) -> dict[str, Any]:
+    """Learning rates, alpha of the curriculum, and the weight of every other term of the loss, at one step."""
+    optim, curriculum, epoch = settings.optim, settings.data.curriculum, settings.trainer.steps_per_epoch
+    factor = lr_factor(step, settings.trainer.max_epochs * epoch, optim, epoch)
+    row: dict[str, Any] = {"step": step}
+    if core_learns(twin):
+        row["lr_core"] = optim.lr * optim.core_lr_scale * factor
+    row["lr_head"] = optim.lr * factor
+    if curriculum is not None:
+        row["curriculum_alpha"] = 1.0 if (now := alpha(step, curriculum)) is None else now
+    if predicts(twin.config):
+        row["lambda_pred"] = lambda_pred(settings, twin.config)
+    return row | {r.name: r.strength_at(step // epoch) for r in settings.regularization}
 
 
 def _turns(regularizer: Regularizer) -> set[int]:

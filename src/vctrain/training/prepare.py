@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as pl
 
-from vctrain.config.components.modulators import PredictiveCoding
 from vctrain.config.datasets import load_dataset_configs
 from vctrain.config.legacy import LegacyModelConfig
-from vctrain.config.legacy_parts import LegacyPrediction
 from vctrain.config.model import ModelConfig
 from vctrain.config.schema import Settings
 from vctrain.data.opening import open_sessions
@@ -19,11 +18,14 @@ from vctrain.data.sampler import ClipSampler
 from vctrain.data.session import Session
 from vctrain.errors import UsageError
 from vctrain.models.build import AnyTwin, build_twin, context_of
-from vctrain.runs.checkpoints import Checkpoint
-from vctrain.training.engine import check_devices, resolve_accelerator
+from vctrain.runs.checkpoints import Checkpoint, load_exactly
+from vctrain.runs.supervisor import JOB
+from vctrain.training.engine import check_devices, resolve_accelerator, world
+from vctrain.training.features import FeaturePlan, plan_features
 from vctrain.training.freezing import freeze_again
 from vctrain.training.regularizers import match
 from vctrain.training.starting import Started, reopened, start_from
+from vctrain.training.touched import core_learns, predicts
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Prepared:
     """The checkpoint of this very run that it goes on from."""
     begun: dict[str, Any] | None = None
     """What `Started.record` said when the run began from another run's checkpoint."""
+    features: FeaturePlan | None = None
+    """Of a frozen vision, kept on disk."""
 
     @property
     def own_model(self) -> ModelConfig | LegacyModelConfig | None:
@@ -64,9 +68,11 @@ def prepare(settings: Settings, world_size: int, going_on: Checkpoint | None = N
         types=settings.data.types,
         max_datasets=settings.data.max_datasets,
     )
-    if settings.start.checkpoint is None and (settings.start.freeze or settings.start.freeze_vision):
+    start = settings.start
+    if start.checkpoint is None and (start.freeze or start.freeze_vision or start.cache_features):
+        name = "freeze" if start.freeze or start.freeze_vision else "cache_features"
         raise UsageError(
-            "start.freeze is set, but no checkpoint to start from: untrained parts would be frozen",
+            f"start.{name} is set, but no checkpoint to start from: untrained parts would be frozen",
             hint="use vctrain finetune CKPT with these settings",
         )
     pl.seed_everything(settings.seed, workers=False, verbose=False)
@@ -78,16 +84,28 @@ def prepare(settings: Settings, world_size: int, going_on: Checkpoint | None = N
         started = start_from(settings, specs)
         sessions, model = started.sessions, started.model
     else:
-        sessions = open_sessions(specs, context_of(settings.model), settings.data.settle_seconds)
         model = settings.model
+        sessions = open_sessions(specs, context_of(model), settings.data.settle_seconds, model.reads_stimulus)
+    if settings.data.curriculum is not None and not model.reads_stimulus:
+        raise UsageError("data.curriculum goes by the stimulus, which this model does not read", hint="leave it out")
     sampler = sampler_of(settings, sessions, context_of(model), world_size)
     twin = build_twin(model, sessions) if started is None else started.twin
     begun = None if started is None else started.record()
     if going_on is not None and (begun := going_on.content.get("start")) is not None:
+        # kept features are told by the weights of what computes them
+        load_exactly(twin, going_on.weights, str(going_on.path), "this run")
         freeze_again(twin, begun["frozen"])
     match(twin, settings.regularization)
-    _check_effects(settings, model, twin, accelerator)
-    return Prepared(sessions, twin, sampler, accelerator, started, going_on, begun)
+    _check_effects(settings, model, accelerator)
+    if going_on is None:
+        _check_core_scale(settings.optim.core_lr_scale, twin, started)
+    features = None
+    if start.cache_features:
+        features = plan_features(settings, twin, sessions, accelerator)
+        # once: while some ranks look, others already write
+        if JOB not in os.environ and world()[0] == 0:
+            features.check_space()
+    return Prepared(sessions, twin, sampler, accelerator, started, going_on, begun, features)
 
 
 def sampler_of(settings: Settings, sessions: Sequence[Session], context: int, world_size: int) -> ClipSampler:
@@ -107,18 +125,28 @@ def sampler_of(settings: Settings, sessions: Sequence[Session], context: int, wo
     )
 
 
-def _check_effects(settings: Settings, model: ModelConfig | LegacyModelConfig, twin: AnyTwin, accelerator: str) -> None:
-    """Refuses settings that would do nothing, or something else, with this twin and on this machine."""
+def _check_core_scale(scale: float, twin: AnyTwin, started: Started | None) -> None:
+    """Refuses a learning rate of the core where no part of it learns.
+
+    That which the checkpoint was trained with was not asked for here: the log says that nothing of the core learns.
+    """
+    inherited = None if started is None else started.checkpoint.settings.optim.core_lr_scale
+    if scale not in (1.0, inherited) and not core_learns(twin):
+        raise UsageError(
+            f"optim.core_lr_scale is {scale:g}, but nothing of the core learns",
+            hint="leave it out, or add --set optim.core_lr_scale=1; or freeze less",
+        )
+
+
+def _check_effects(settings: Settings, model: ModelConfig | LegacyModelConfig, accelerator: str) -> None:
+    """Refuses settings that would do nothing, or something else, with this model and on this machine."""
     if settings.trainer.precision == "16-mixed" and accelerator == "cpu":
         raise UsageError(
             "trainer.precision 16-mixed needs a GPU: half precision is not trained on CPUs",
             hint="use --set trainer.precision=bf16-mixed or 32-true",
         )
-    predicts = isinstance(model.modulator, PredictiveCoding | LegacyPrediction)
-    if settings.optim.lambda_pred is not None and not predicts:
+    if settings.optim.lambda_pred is not None and not predicts(model):
         raise UsageError(
             "optim.lambda_pred is set, but the model has no predictive coding",
             hint="use --set model.modulator.type=pc, or leave it out",
         )
-    if settings.data.curriculum is not None and not twin.reads_stimulus:
-        raise UsageError("data.curriculum goes by the stimulus, which this model does not read", hint="leave it out")

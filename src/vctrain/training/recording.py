@@ -16,6 +16,7 @@ from vctrain.runs.supervisor import is_supervised
 from vctrain.training.engine import world
 from vctrain.training.plan import notes_on
 from vctrain.training.prepare import Prepared
+from vctrain.training.touched import touched
 
 
 def keeps_records() -> bool:
@@ -77,5 +78,6 @@ def note_sessions(settings: Settings, prepared: Prepared, run_dir: Path) -> None
         report = session_report(session)
         console.note(report_line(report))
         directory.append_event(run_dir, "opened", **report)
-    for line in notes_on(settings, prepared.sessions, prepared.sampler):
+    said = notes_on(settings, prepared.sessions, prepared.sampler)
+    for line in (*said, *touched(settings, prepared.twin, prepared.sampler)):
         console.note(line)

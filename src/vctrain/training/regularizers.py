@@ -50,7 +50,14 @@ def match(twin: nn.Module, regularizers: Iterable[Regularizer]) -> list[Matched]
     for regularizer in regularizers:
         names: set[str] = set()
         for pattern in regularizer.apply_to:
-            hits = [name for name in named if all(piece in name for piece in pattern.split("/"))]
+            hits = _matching(pattern, named)
+            frozen = [] if hits else _matching(pattern, (name for name, _ in twin.named_parameters()))
+            if frozen:
+                raise UsageError(
+                    f"regularizer {regularizer.name}: no parameter matches {pattern!r} that learns; {len(frozen)} do "
+                    f"not, such as {frozen[0]}",
+                    hint="freeze less, or leave the regularizer out, as with --set regularization=[]",
+                )
             if not hits:
                 raise UsageError(
                     f"regularizer {regularizer.name}: no parameter matches {pattern!r}", hint=near_names(pattern, named)
@@ -59,6 +66,11 @@ def match(twin: nn.Module, regularizers: Iterable[Regularizer]) -> list[Matched]
         targets = tuple(_target(regularizer, name, named[name], kernels) for name in sorted(names))
         found.append(Matched(regularizer, targets))
     return found
+
+
+def _matching(pattern: str, names: Iterable[str]) -> list[str]:
+    pieces = pattern.split("/")
+    return [name for name in names if all(piece in name for piece in pieces)]
 
 
 def kept_from_decay(matched: Sequence[Matched]) -> set[str]:

@@ -17,7 +17,7 @@ from vctrain.data.session import Session
 from vctrain.errors import ContractError, UsageError
 from vctrain.models.build import AnyTwin, build_twin, context_of
 from vctrain.runs.checkpoints import Checkpoint, read_checkpoint
-from vctrain.training.freezing import digest, freeze
+from vctrain.training.freezing import asked_for, digest, freeze
 from vctrain.training.loading import VISION, Loaded, load_from, part_of
 
 
@@ -71,7 +71,13 @@ def reopened(specs: Sequence[SessionSpec], checkpoint: Checkpoint) -> tuple[Sess
 
     Raises ContractError if a session or unit is missing, or a recording is another one than when the run began.
     """
-    matched = open_for_checkpoint(specs, checkpoint.sessions, checkpoint.content["context"], all_required=True)
+    matched = open_for_checkpoint(
+        specs,
+        checkpoint.sessions,
+        checkpoint.content["context"],
+        all_required=True,
+        stim=checkpoint.model.reads_stimulus,
+    )
     for session in matched.sessions:
         stored = checkpoint.sessions[session.index]
         found, known = session.describe()["fingerprint"], stored["fingerprint"]
@@ -111,18 +117,19 @@ def start_from(settings: Settings, specs: Sequence[SessionSpec]) -> Started:
     assert start.checkpoint is not None
     checkpoint = read_checkpoint(start.checkpoint)
     model = model_of(settings, checkpoint)
-    context = context_of(model)
-    sessions, notes = _open(settings, specs, checkpoint, context)
+    sessions, notes = _open(settings, specs, checkpoint, model)
     twin = build_twin(model, sessions)
     loaded = load_from(twin, [session.cids for session in sessions], checkpoint, start.load, start.refit_readout)
     frozen = freeze(twin, start, loaded)
-    return Started(sessions, twin, model, loaded, frozen, digest(twin, frozen), notes, checkpoint, start)
+    held = [f"{how}: {len(names)} parameters stay" for how, names in asked_for(twin, start, loaded).items()]
+    return Started(sessions, twin, model, loaded, frozen, digest(twin, frozen), (*notes, *held), checkpoint, start)
 
 
 def _open(
-    settings: Settings, specs: Sequence[SessionSpec], checkpoint: Checkpoint, context: int
+    settings: Settings, specs: Sequence[SessionSpec], checkpoint: Checkpoint, model: ModelConfig | LegacyModelConfig
 ) -> tuple[tuple[Session, ...], tuple[str, ...]]:
     """The sessions of the run in the order of the data: those the checkpoint knows as it knows them, and new ones."""
+    context, stim = context_of(model), model.reads_stimulus
     stored = {str(session["name"]): session for session in checkpoint.sessions}
     chosen = _chosen(settings.start, specs, set(stored), str(checkpoint.path))
     refit = set(settings.start.refit_readout)
@@ -139,15 +146,15 @@ def _open(
     if known:
         # A session to be refitted is what it was but for its units: trials stay in their split.
         entries = [
-            {**stored[spec.name], "cids": open_sessions([spec], context)[0].cids if spec.name in refit
+            {**stored[spec.name], "cids": open_sessions([spec], context, stim=stim)[0].cids if spec.name in refit
              else stored[spec.name]["cids"]}
             for spec in known
         ]  # fmt: skip
-        matched = open_for_checkpoint(known, entries, context, all_required=True)
+        matched = open_for_checkpoint(known, entries, context, all_required=True, stim=stim)
         opened += matched.sessions
         notes += [note for note in matched.notes if not any(note in session.notes for session in matched.sessions)]
     if others:
-        opened += open_sessions(others, context, settings.data.settle_seconds)
+        opened += open_sessions(others, context, settings.data.settle_seconds, stim)
     place = {spec.name: index for index, spec in enumerate(chosen)}
     for session in opened:
         session.index = place[session.name]

@@ -16,6 +16,7 @@ from vctrain.config.model import ModelConfig
 from vctrain.errors import ContractError, UsageError
 from vctrain.models.build import build_twin, context_of
 from vctrain.models.legacy import twin as legacy_twin
+from vctrain.models.legacy.clipping import cut
 from vctrain.models.legacy.readouts import MaskReadout
 from vctrain.models.legacy.twin import LegacyTwin
 from vctrain.models.shapes import StoredShape
@@ -102,6 +103,23 @@ def test_clips_give_what_their_windows_give(name: str, monkeypatch: pytest.Monke
     for one, two, three, rates in zip(whole, pieces, shared, expected, strict=True):
         assert one.shape == rates.shape
         assert max(largest_relative(found, rates) for found in (one, two, three)) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["film without memory", "spike history"])
+def test_what_leaves_the_convnet_can_be_computed_beforehand(name: str) -> None:
+    """Frame by frame and in pieces, where what follows reads the oldest lag of a window only."""
+    assert of_kind("recurrent")[0].reads_slots
+    assert of_kind("predictive coding")[0].reads_slots
+    twin, behavior = of_kind(name)
+    assert not twin.reads_slots
+    assert (twin.seen_before, twin.vision_history) == (0, twin.context)
+    parts = [clips(twin, session, n=1 + session, behavior=behavior) for session in (0, 1)]
+    with torch.no_grad():
+        seen = [torch.cat([twin.see(cut(part, t, 2)) for t in range(0, part.robs.shape[1], 2)], 1) for part in parts]
+        assert all(s.shape[2:] == twin.seen_shape(part.session) for s, part in zip(seen, parts, strict=True))
+        beforehand = [replace(part, stim=None, features=s) for part, s in zip(parts, seen, strict=True)]
+        for live, stored in zip(twin(parts), twin(beforehand), strict=True):
+            torch.testing.assert_close(stored, live, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", KINDS)

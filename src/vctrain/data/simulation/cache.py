@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 from vctrain.config.locate import cache_root
 from vctrain.config.simulation import SimulationConfig
+from vctrain.data.locking import alone
 from vctrain.data.simulation.sessions import simulate
 from vctrain.errors import FaultError
 
@@ -38,7 +37,7 @@ def cached_sessions(config: SimulationConfig, on_progress: Callable[[str], None]
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(folder.with_name(f".{folder.name}.lock")):
+        with alone(folder.with_name(f".{folder.name}.lock")):
             if not is_cached(config):
                 _fill(folder, config, on_progress)
     except OSError as error:
@@ -58,16 +57,6 @@ def _fill(folder: Path, config: SimulationConfig, on_progress: Callable[[str], N
             raise
     finally:
         shutil.rmtree(workplace, ignore_errors=True)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Let processes on one machine simulate in turn, so that the second finds what the first made."""
-    with path.open("a") as lock:
-        # Some network file systems have no locks: the rename alone keeps the cache whole, at the cost of double work.
-        with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _fingerprint(config: SimulationConfig) -> str:

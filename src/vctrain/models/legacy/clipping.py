@@ -28,6 +28,7 @@ def cut(part: SessionClips, start: int, frames: int) -> SessionClips:
         part,
         stim=piece(part.stim),
         history=piece(part.history),
+        features=piece(part.features),
         behavior=piece(part.behavior),
         robs=part.robs[:, start:stop],
         dfs=part.dfs[:, start:stop],

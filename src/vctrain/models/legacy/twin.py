@@ -145,9 +145,13 @@ class LegacyTwin(nn.Module):
         scored = parts[0].robs.shape[1]
         behaviors = [part.behavior[:, -scored:].flatten(0, 1) for part in parts if part.behavior is not None]
         behavior = torch.cat(behaviors) if behaviors and self.modulator is not None else None
-        x = self._windows(parts, scored) if self.reads_stimulus else None
         sizes = [part.n_clips * scored for part in parts]
-        features = self.features(x, behavior, sum(sizes))
+        stored = [part.features for part in parts if part.features is not None]
+        if stored:
+            features = self._guided(torch.cat(stored).flatten(0, 1).permute(0, 3, 1, 2)[:, :, None], behavior)
+        else:
+            x = self._windows(parts, scored) if self.reads_stimulus else None
+            features = self.features(x, behavior, sum(sizes))
         self._keep_errors([(part.dfs > 0).any(-1).flatten() for part in parts], sizes)
         return [
             self._read(part.session, own, spikes(part, scored, self.config.spike_lags)).view(part.n_clips, scored, -1)
@@ -177,14 +181,48 @@ class LegacyTwin(nn.Module):
         if x is None:
             assert behavior is not None
             x = behavior.new_ones(windows, self.config.initial_input_channels, 1, 1, 1)
+        return self._guided(self._vision(x), behavior)
+
+    def _vision(self, x: Features) -> Tensor:
+        """What leaves the convnet of each window, ``(n, C, T, H, W)``."""
         x = x if self.frontend is None else self.frontend(x)
         x = x if self.convnet is None else self.convnet(x)
-        if self.recurrent is None and not getattr(self.modulator, "reads_time", False):
+        if not self.reads_slots:
             # Readouts take the oldest slot only, and nothing from here on looks at the others.
             x = replace(x, slots=x.slots[-1:]) if isinstance(x, Windows) else x[:, :, -1:]
-        y = x.gather() if isinstance(x, Windows) else x
+        return x.gather() if isinstance(x, Windows) else x
+
+    def _guided(self, y: Tensor, behavior: Tensor | None) -> Tensor:
         y = y if self.modulator is None or behavior is None else self.modulator(y, behavior)
         return y if self.recurrent is None else self.recurrent(y)
+
+    @property
+    def reads_slots(self) -> bool:
+        """Whether what follows the convnet reads more of a window than its oldest slot."""
+        return self.recurrent is not None or bool(getattr(self.modulator, "reads_time", False))
+
+    @property
+    def vision_history(self) -> int:
+        """Frames before a frame that what leaves the convnet at that frame depends on."""
+        return self.context
+
+    @property
+    def seen_before(self) -> int:
+        """Frames before the first scored one at which what leaves the convnet is read: none, unless `reads_slots`."""
+        return 0
+
+    def seen_shape(self, session: int) -> tuple[int, int, int]:
+        """``(h, w, C)`` of what leaves the convnet at a frame."""
+        channels = self.config.initial_input_channels
+        for stage in (self.frontend, self.convnet):
+            channels = channels if stage is None else int(stage.out_channels)  # type: ignore[arg-type]
+        return *self.map_sizes[session], channels
+
+    def see(self, part: SessionClips) -> Tensor:
+        """What leaves the convnet at the scored frames of clips, ``(n, L, h, w, C)``: the `SessionClips.features` of
+        later passes."""
+        scored = part.robs.shape[1]
+        return self._vision(self._windows([part], scored))[:, :, -1].permute(0, 2, 3, 1).unflatten(0, (-1, scored))
 
     def _read(self, session: int, features: Tensor, history: Tensor | None) -> Tensor:
         """Rates ``(N, U)`` in spikes per bin; in training cut off where the old system did."""

@@ -1,0 +1,144 @@
+"""What does a checkpoint predict, summed over each trial: what figures of bits per spike and their certainty need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vctrain.data.clips import ClipBatch, SessionClips
+from vctrain.data.loader import EvalLoader
+from vctrain.data.session import Session
+from vctrain.errors import NumericsError
+from vctrain.metrics.bps import RATE_FLOOR
+from vctrain.models.build import AnyTwin
+from vctrain.training.engine import build_trainer, world
+from vctrain.training.loaders import validation_loader
+
+Floats = NDArray[np.float64]
+SUMS = ("frames", "spikes", "rate", "log_likelihood")
+"""n, sum r, sum rhat, sum r ln max(rhat, 1e-8): the second axis of `TrialSums`."""
+
+
+@dataclass(frozen=True)
+class TrialSums:
+    """Sums over the scored frames of each trial of a session, in float64."""
+
+    session: str
+    subject: str
+    cids: tuple[int, ...]
+    trials: tuple[tuple[str, float], ...]
+    """Type of stimulus and number of each trial that has a scored frame."""
+    sums: Floats
+    """(n, 4, U)."""
+    oracle: Floats | None
+    """(n, 4, U) with the true rate as prediction; None where it is not known."""
+
+    def of_types(self, types: Sequence[str]) -> TrialSums:
+        """The trials of some types of stimulus."""
+        keep = np.array([kind in types for kind, _ in self.trials], bool)
+        trials = tuple(trial for trial, kept in zip(self.trials, keep, strict=True) if kept)
+        oracle = None if self.oracle is None else self.oracle[keep]
+        return replace(self, trials=trials, sums=self.sums[keep], oracle=oracle)
+
+    def of_cids(self, cids: Sequence[int]) -> TrialSums:
+        """Some units, in the order of ``cids``."""
+        place = [self.cids.index(cid) for cid in cids]
+        oracle = None if self.oracle is None else self.oracle[:, :, place]
+        return replace(self, cids=tuple(cids), sums=self.sums[:, :, place], oracle=oracle)
+
+
+class _Scoring(pl.LightningModule):
+    """Adds the sums of each clip to those of its trial."""
+
+    def __init__(self, twin: AnyTwin, sessions: Mapping[int, Session], loader: EvalLoader) -> None:
+        super().__init__()
+        self.twin, self.sessions, self.loader = twin, dict(sessions), loader
+        self.sums: dict[int, Tensor] = {}
+        self.oracle: dict[int, Tensor] = {}
+
+    def on_validation_start(self) -> None:
+        for index, session in self.sessions.items():
+            shape = (len(session.labels), len(SUMS), session.n_units)
+            self.sums[index] = torch.zeros(shape, dtype=torch.float64, device=self.device)
+            self.oracle[index] = torch.zeros_like(self.sums[index])
+
+    def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
+        parts = tuple(trimmed(part, self.loader.context - self.twin.context) for part in batch.parts)
+        for part, rate in zip(parts, self.twin(parts), strict=True):
+            place, starts = self.loader.starts(batch.step)
+            session = self.loader.sessions[place]
+            trial = torch.from_numpy(session.trials_at(starts)).to(self.device)
+            self.sums[part.session].index_add_(0, trial, clip_sums(rate, part)[: len(starts)])
+            if part.rate_true is not None:
+                self.oracle[part.session].index_add_(0, trial, clip_sums(part.rate_true, part)[: len(starts)])
+
+    def on_validation_epoch_end(self) -> None:
+        for index in self.sessions:
+            for found in (self.sums[index], self.oracle[index]):
+                if torch.distributed.is_available() and torch.distributed.is_initialized():
+                    torch.distributed.all_reduce(found)
+            if not bool(self.sums[index].isfinite().all()):
+                unit = int((~self.sums[index].isfinite()).any(0).any(0).nonzero()[0])
+                session = self.sessions[index]
+                raise NumericsError(
+                    f"session {session.name}: predicted rates of cid {session.cids[unit]} are not finite",
+                    hint="evaluate another checkpoint of the run",
+                )
+
+
+def trimmed(part: SessionClips, extra: int) -> SessionClips:
+    """The clips without their first ``extra`` frames of context."""
+    if extra == 0:
+        return part
+    return replace(
+        part,
+        stim=None if part.stim is None else part.stim[:, extra:],
+        behavior=None if part.behavior is None else part.behavior[:, extra:],
+    )
+
+
+def clip_sums(rate: Tensor, part: SessionClips) -> Tensor:
+    """The four sums over the frames of each clip that count, (n, 4, U) float64; what does not count may be NaN."""
+    valid = (part.dfs > 0).expand_as(part.robs)
+    zero = torch.zeros((), dtype=torch.float64, device=rate.device)
+    spikes = torch.where(valid, part.robs.double(), zero)
+    predicted = torch.where(valid, rate.double(), zero)
+    log = torch.where(valid, spikes * predicted.clamp_min(RATE_FLOOR).log(), zero)
+    return torch.stack([valid.double().sum(1), spikes.sum(1), predicted.sum(1), log.sum(1)], dim=1)
+
+
+def score(
+    twin: AnyTwin,
+    sessions: Sequence[Session],
+    split: str,
+    *,
+    context: int | None = None,
+    accelerator: str = "cpu",
+    devices: int = 1,
+) -> list[TrialSums]:
+    """The sums over trials of every frame of ``split`` that counts, each exactly once, on any number of processes.
+
+    ``context`` asks for frames with more context than the twin's own, so that models are compared on the same frames.
+    Memory does not grow with frames, only with trials. Raises NumericsError for rates that are not finite.
+    """
+    rank, world_size = world()
+    loader = validation_loader(sessions, split, twin, rank, world_size, context=context)
+    module = _Scoring(twin, {session.index: session for session in sessions}, loader)
+    trainer = build_trainer(accelerator=accelerator, devices=devices, enable_checkpointing=False)
+    trainer.validate(module, dataloaders=loader, verbose=False)
+    return [_collected(session, module) for session in sessions]
+
+
+def _collected(session: Session, module: _Scoring) -> TrialSums:
+    sums: Any = module.sums[session.index].cpu().numpy()
+    there = sums[:, 0].max(1) > 0
+    oracle = module.oracle[session.index].cpu().numpy()[there] if session.has_rate_true else None
+    trials = tuple(trial for trial, seen in zip(session.labels, there, strict=True) if seen)
+    return TrialSums(session.name, session.subject, session.cids, trials, sums[there], oracle)
