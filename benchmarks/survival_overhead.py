@@ -31,6 +31,7 @@ from vctrain.runs.supervisor import run_ranks
 from vctrain.training import fit
 from vctrain.training.callbacks.boundaries import Boundaries
 from vctrain.training.callbacks.watchdog import Watchdog
+from vctrain.training.module import TwinModule
 from vctrain.training.prepare import prepare
 
 from .kills import MODEL
@@ -72,6 +73,11 @@ class Blocks(pl.Callback):
         self._begun = now
 
 
+class _Unseeded:
+    def manual_seed(self, seed: int) -> None:
+        """Leave the generator as it is."""
+
+
 def measure(folder: str, steps: int) -> dict[str, Any]:
     """One run in this process, as `vctrain.training.fit.train_rank` does it."""
     run = Path(folder)
@@ -80,7 +86,14 @@ def measure(folder: str, steps: int) -> dict[str, Any]:
     for kind, names in HOOKS.items():
         for name in names:
             setattr(kind, name, blocks.switch(getattr(kind, name)))
-    torch.manual_seed = blocks.switch(torch.manual_seed)
+    training_step = TwinModule.training_step
+    generator = torch.default_generator
+
+    def unseeded(*arguments: Any) -> Any:
+        torch.default_generator = generator if blocks.on else _Unseeded()  # type: ignore[assignment]
+        return training_step(*arguments)
+
+    TwinModule.training_step = unseeded  # type: ignore[method-assign]
     made = fit._callbacks
     fit._callbacks = lambda settings, *ours: [blocks, *made(settings, *ours)]
     save = fit.Checkpoints.save_last

@@ -65,7 +65,11 @@ class TwinModule(pl.LightningModule):
         return (self.trainer.global_step - 1) // self.settings.trainer.steps_per_epoch
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
-        torch.manual_seed(step_seed(self.settings.seed, batch.step, self.trainer.global_rank))
+        seed = step_seed(self.settings.seed, batch.step, self.trainer.global_rank)
+        # torch.manual_seed would note the whole stack of calls for each kind of device that is not in use
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
         rates = self.twin(batch.parts)
         shares = session_losses(rates, batch)
         loss = step_loss(shares, batch, self.trainer.world_size)
