@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vctrain.errors import ContractError, NumericsError, UsageError
-from vctrain.metrics.masked import Bools, Floats
+from vctrain.metrics.masked import Bools, Floats, variance
 
 Ints = NDArray[np.int64]
 
@@ -30,6 +30,9 @@ class Minimum:
                 raise UsageError(
                     f"at least {value} {name} asked for", hint=f"a variance needs 2 {name}: ask for 2 or more"
                 )
+
+
+MINIMUM = Minimum()
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,10 @@ class Repeats:
         n = self.repeats_per_bin()
         total = np.where(self.valid, values, 0.0).sum(0)
         return np.where(n > 0, total / np.maximum(n, 1), np.nan)
+
+    def variance(self) -> Floats:
+        """Sample variance between the valid repeats of a bin, ``(T, U)``; NaN where fewer than two are valid."""
+        return variance(self.counts, self.valid, axis=0)
 
     def used(self, minimum: Minimum) -> Bools:
         """The bins that count for each unit, ``(T, U)``; none for a unit that has too few of them."""
@@ -153,8 +160,8 @@ def arrange(psth_inds: ArrayLike, trial_inds: ArrayLike) -> Arrangement:
     """Arrange F frames, in order of time, by number within the repeated sequence and by trial, both ``(F,)``.
 
     A repeat is a stretch of one trial over which the number grows: where it falls, the sequence began anew. Frames
-    whose number is negative or NaN belong to no sequence. Raises ContractError where no frame does, where a number is not
-    whole, and where two frames of a trial in a row have the same one.
+    whose number is negative or NaN belong to no sequence. Raises ContractError where no frame does, where a number is
+    not whole, and where two frames of a trial in a row have the same one.
     """
     number, trial = np.asarray(psth_inds), np.asarray(trial_inds)
     if number.ndim != 1 or number.shape != trial.shape:
@@ -184,7 +191,7 @@ def arrange(psth_inds: ArrayLike, trial_inds: ArrayLike) -> Arrangement:
 
 
 def _check_whole(shown: Floats, frames: NDArray[np.intp]) -> None:
-    broken = np.flatnonzero(shown != np.floor(shown))
+    broken = np.flatnonzero((shown != np.floor(shown)) | np.isinf(shown))
     if len(broken):
         first = int(broken[0])
         raise ContractError(
