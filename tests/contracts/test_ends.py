@@ -16,10 +16,12 @@ LONG = ("trainer.max_epochs=200", "trainer.steps_per_epoch=50", "data.batch_clip
         "init.map_minutes=0.1", "trainer.precision=32-true", "model=twin_small")  # fmt: skip
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("devices", [1, 2])
-def test_a_signal_ends_a_run_with_its_code(
-    tiny_data: Path, tmp_path: Path, number: int, code: int, devices: int
+@pytest.mark.parametrize(
+    ("number", "devices"),
+    [(signal.SIGTERM, 1), (signal.SIGINT, 2), pytest.param(signal.SIGUSR1, 2, marks=pytest.mark.slow)],
+)
+def test_a_signal_ends_a_run_in_training_with_75(
+    tiny_data: Path, tmp_path: Path, number: signal.Signals, devices: int
 ) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "vctrain", "train", "--preset", "gaborium", "--data", str(tiny_data), "--json"]
@@ -35,11 +37,14 @@ def test_a_signal_ends_a_run_with_its_code(
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == code, err
+    assert process.returncode == 75, err
     said = json.loads(out)
     assert said["ok"] is False
-    assert said["error"]["code"] == code
-    assert json.loads((run / "run.json").read_text())["state"] == "interrupted"
+    assert said["error"]["code"] == 75
+    assert said["run"] == str(run)
+    assert f"vctrain resume {run}" in said["error"]["hint"]
+    assert json.loads((run / "run.json").read_text())["state"] == "preempted"
+    assert (run / "checkpoints" / "last.ckpt").is_file()
     assert "Traceback" not in err
 
 

@@ -47,11 +47,23 @@ def with_stops(
 @pytest.mark.parametrize(
     "changes",
     [
+        {"trainer.accumulate": 2, "trainer.ema_decay": 0.9, "model": DROPOUT, **CURRICULUM},
+        {"optim.schedule": "plateau", "optim.plateau_patience": 0, "optim.lr": 0.03},
+    ],
+    ids=["accumulate-ema-dropout-curriculum", "plateau"],
+)
+def test_a_resumed_run_is_the_run(changes: dict[str, Any], tiny_data, tmp_path, monkeypatch) -> None:
+    check_resumed(changes, tiny_data, tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
         {},
         {"trainer.accumulate": 2},
         {"trainer.ema_decay": 0.9},
         {"model": DROPOUT},
-        {"optim.schedule": "plateau", "optim.plateau_patience": 0, "optim.lr": 0.03},
         {"optim.schedule": "step", "optim.decay_epochs": 1},
         {"optim.schedule": "cosine_warmup_restart", "optim.restart_epochs": 1},
         {"data.homogeneous": True, **CURRICULUM},
@@ -63,7 +75,11 @@ def with_stops(
     ],
     ids=lambda changes: "-".join(map(str, changes)) or "plain",
 )
-def test_a_resumed_run_is_the_run(changes: dict[str, Any], tiny_data, tmp_path, monkeypatch) -> None:
+def test_every_setting_resumes(changes: dict[str, Any], tiny_data, tmp_path, monkeypatch) -> None:
+    check_resumed(changes, tiny_data, tmp_path, monkeypatch)
+
+
+def check_resumed(changes: dict[str, Any], tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = settings(tiny_data, SHORT | changes)
     whole = train(chosen, tmp_path / "whole")
     result = with_stops(chosen, tmp_path / "run", monkeypatch, (3, None), (4, 1), (9, None))
@@ -74,8 +90,8 @@ def test_a_resumed_run_is_the_run(changes: dict[str, Any], tiny_data, tmp_path, 
     assert [event["step"] for event in events(tmp_path / "run", "resumed")] == [3, 4, 9]
 
 
-@pytest.mark.parametrize("step", range(1, 9))
-def test_any_step_is_one_to_stop_at(step: int, tiny_data, tmp_path_factory, tmp_path, monkeypatch, whole) -> None:
+@pytest.mark.parametrize("step", [4, *(pytest.param(step, marks=pytest.mark.slow) for step in (1, 2, 3, 5, 6, 7, 8))])
+def test_any_step_is_one_to_stop_at(step: int, tmp_path, monkeypatch, whole) -> None:
     chosen, reference = whole
     with_stops(chosen, tmp_path / "run", monkeypatch, (step, None))
     assert differing(reference, tmp_path / "run") == []
@@ -90,7 +106,15 @@ def whole(tiny_data, tmp_path_factory):
     return chosen, folder
 
 
-@pytest.mark.parametrize("stops", [((4, 0),), ((8, 0),), ((8, 1), (8, 2)), ((4, None), (4, 0), (4, 1), (5, None))])
+@pytest.mark.parametrize(
+    "stops",
+    [
+        ((4, 0),),
+        ((8, 1), (8, 2)),
+        pytest.param(((8, 0),), marks=pytest.mark.slow),
+        pytest.param(((4, None), (4, 0), (4, 1), (5, None)), marks=pytest.mark.slow),
+    ],
+)
 def test_a_validation_that_was_cut_off_is_made_again(stops, whole, tmp_path, monkeypatch) -> None:
     chosen, reference = whole
     with_stops(chosen, tmp_path / "run", monkeypatch, *stops)
@@ -100,6 +124,7 @@ def test_a_validation_that_was_cut_off_is_made_again(stops, whole, tmp_path, mon
 STOPS_EARLY = {"trainer.max_epochs": 8, "trainer.steps_per_epoch": 2, "trainer.patience": 1, "trainer.min_delta": 10.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [(1, None), (2, None), (2, 0), (3, None), (4, None), (4, 1)])
 def test_patience_goes_on_where_it_was(stop, tiny_data, tmp_path, monkeypatch) -> None:
     chosen = settings(tiny_data, STOPS_EARLY | {"checkpoint.keep_best": 5})
@@ -110,7 +135,7 @@ def test_patience_goes_on_where_it_was(stop, tiny_data, tmp_path, monkeypatch) -
     assert differing(tmp_path / "whole", tmp_path / "run") == []
 
 
-@pytest.mark.parametrize("patience", [None, 1])
+@pytest.mark.parametrize("patience", [1, pytest.param(None, marks=pytest.mark.slow)])
 def test_a_run_killed_after_its_last_validation_only_ends(patience, tiny_data, tmp_path, monkeypatch) -> None:
     """What is on the disk is the checkpoint of the last validation, and no end."""
     chosen = settings(tiny_data, STOPS_EARLY | {"checkpoint.keep_best": 5, "trainer.patience": patience})
@@ -122,9 +147,10 @@ def test_a_run_killed_after_its_last_validation_only_ends(patience, tiny_data, t
     def killed(*arguments: Any) -> None:
         raise Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(fit.Checkpoints, "save_final", killed)
-        train(chosen, tmp_path / "run")
+        with pytest.raises(Killed):
+            train(chosen, tmp_path / "run")
     result = resume(tmp_path / "run")
     assert result["steps"] == whole["steps"]
     assert differing(tmp_path / "whole", tmp_path / "run") == []
@@ -170,7 +196,10 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [truncated, flipped, empty])
+@pytest.mark.parametrize(
+    "damage",
+    [truncated, pytest.param(flipped, marks=pytest.mark.slow), pytest.param(empty, marks=pytest.mark.slow)],
+)
 def test_a_damaged_last_checkpoint_falls_back_to_the_good_one_before(damage, stopped, whole, capsys) -> None:
     last = stopped / "checkpoints" / "last.ckpt"
     damage(last)
@@ -196,9 +225,10 @@ def test_a_run_that_saved_nothing_begins_again(whole, tmp_path, monkeypatch, cap
     def broken(*arguments: Any) -> None:
         raise ZeroDivisionError
 
-    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+    with monkeypatch.context() as patch:
         patch.setattr(fit, "initialise", broken)
-        train(chosen, tmp_path / "run")
+        with pytest.raises(ZeroDivisionError):
+            train(chosen, tmp_path / "run")
     resume(tmp_path / "run")
     assert "begins at step 0" in capsys.readouterr().err
     assert differing(reference, tmp_path / "run") == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from vctrain.errors import BY_CODE
@@ -36,4 +37,11 @@ def crash_on(rank: int) -> dict[str, Any]:
     """A bug on ``rank``."""
     if int(os.environ["RANK"]) == rank:
         raise ZeroDivisionError("a bug")
+    return {}
+
+
+def note_and_wait(folder: str) -> dict[str, Any]:
+    """Leaves a file named by the process, and waits."""
+    (Path(folder) / f"pid-{os.getpid()}").touch()
+    time.sleep(120)
     return {}

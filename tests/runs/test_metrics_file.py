@@ -39,3 +39,33 @@ def test_two_runs_with_the_same_figures_have_the_same_bytes(tmp_path):
         metrics.append({"step": 2, "loss": 0.2, "val": None})
     assert (tmp_path / "a" / "metrics.csv").read_bytes() == (tmp_path / "b" / "metrics.csv").read_bytes()
     assert (tmp_path / "a" / "metrics.csv").read_text() == "step,loss,val\n1,0.1,\n2,0.2,\n"
+
+
+@given(
+    steps=st.lists(st.integers(1, 50), min_size=1, max_size=8, unique=True).map(sorted),
+    until=st.integers(0, 50),
+    validated=st.booleans(),
+    torn=st.sampled_from(["", "51,0.", "5", '"4']),
+)
+def test_rows_of_steps_that_are_taken_again_go(tmp_path_factory, steps, until, validated, torn):
+    """What stays is as if the run had stopped there, and what follows is appended to it."""
+    runs = [tmp_path_factory.mktemp("run") for _ in range(2)]
+    for step in steps:
+        MetricsFile(runs[0]).append({"step": step, "loss": step / 7})
+    kept = [step for step in steps if step < until or (step == until and validated)]
+    with (runs[0] / "metrics.csv").open("a") as file:
+        file.write(torn)
+    assert MetricsFile(runs[0]).keep_until(until, validated=validated) == len(steps) - len(kept)
+    for step in kept:
+        MetricsFile(runs[1]).append({"step": step, "loss": step / 7})
+    assert (runs[0] / "metrics.csv").exists() == bool(kept)
+    for run in runs:
+        MetricsFile(run).append({"step": 60, "loss": 0.1})
+    contents = [(run / "metrics.csv").read_bytes() for run in runs]
+    assert contents[0] == contents[1]
+
+
+def test_half_a_header_is_no_file(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,lo")
+    assert MetricsFile(tmp_path).keep_until(5, validated=True) == 0
+    assert not (tmp_path / "metrics.csv").exists()

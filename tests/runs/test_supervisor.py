@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -75,3 +77,21 @@ def test_ranks_started_by_others_are_recognised(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert launched_externally() is expected
+
+
+def test_ranks_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    """Killed, it cannot end them itself."""
+    called = f"run_ranks('rank_jobs:note_and_wait', {{'folder': {str(tmp_path)!r}}}, 2)"
+    code = f"from vctrain.runs.supervisor import run_ranks; {called}"
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    until = time.monotonic() + 60
+    while len(list(tmp_path.glob("pid-*"))) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    ranks = [Path("/proc") / path.name.removeprefix("pid-") for path in tmp_path.glob("pid-*")]
+    assert len(ranks) == 2
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 10
+    while any(rank.exists() for rank in ranks):
+        assert time.monotonic() < until
+        time.sleep(0.05)
