@@ -16,7 +16,7 @@ from vctrain.errors import UsageError
 from vctrain.metrics.reliability import signal, split_halves
 from vctrain.metrics.repeats import Minimum, Repeats
 
-FEW = Minimum(repeats=2, bins=2)
+FEW = Minimum(repeats=2, bins=2, share=0)
 
 
 def test_signal_power_of_complete_repeats_is_as_published() -> None:
