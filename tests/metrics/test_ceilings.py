@@ -85,6 +85,23 @@ def test_explained_variance_is_as_published() -> None:
         assert (found.explainable[unit], found.feve[unit]) == pytest.approx(expected, abs=1e-12)
 
 
+def test_explained_variance_weighs_bins_by_their_repeats() -> None:
+    """With unequal repeats, noise is averaged over entries as the error and the total variance are."""
+    rate = rates(0, 40, 1, level=2)
+    counts, valid = poisson(1, rate, 12)[..., 0], ended_early(2, 12, 40, 8)
+    prediction = rate[:, 0] + 0.2
+    bins = [t for t in range(40) if valid[:, t].sum() >= 4]
+    kept = [counts[valid[:, t], t] for t in bins]
+    entries = np.concatenate(kept)
+    noise = sum(len(r) * np.var(r, ddof=1) for r in kept) / len(entries)
+    missed = np.concatenate([(r - prediction[t]) ** 2 for r, t in zip(kept, bins, strict=True)]).mean()
+    total = np.var(entries, ddof=1)
+    found = explained_variance(Repeats.of(counts[..., None], valid), prediction[:, None])
+    assert found.explainable == pytest.approx([(total - noise) / total], abs=1e-12)
+    assert found.feve == pytest.approx([1 - (missed - noise) / (total - noise)], abs=1e-12)
+    assert len({len(r) for r in kept}) > 3
+
+
 @pytest.mark.parametrize("trials", ["complete", "of unequal length"])
 def test_the_true_rate_reaches_one(trials: str) -> None:
     """Poisson counts, 0.5 spikes per bin, 40 repeats, 300 bins; 100 units."""
