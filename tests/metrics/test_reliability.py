@@ -16,7 +16,7 @@ from vctrain.errors import UsageError
 from vctrain.metrics.reliability import signal, split_halves
 from vctrain.metrics.repeats import Minimum, Repeats
 
-FEW = Minimum(repeats=2, bins=2)
+FEW = Minimum(repeats=2, bins=2, share=0)
 
 
 def test_signal_power_of_complete_repeats_is_as_published() -> None:
@@ -152,3 +152,11 @@ def test_a_half_without_a_spike_shows_nothing_that_repeats() -> None:
     counts = np.zeros((4, 30, 1))
     counts[:2, 7] = 1
     assert split_halves(Repeats.of(counts)).cc_half == pytest.approx([4 / 6])
+
+
+def test_a_split_that_leaves_too_few_bins_is_not_counted() -> None:
+    counts = poisson(0, rates(0, 20, 1, level=2), 4)
+    counts[2:, 5] = np.nan  # of 6 halves, 2 put both repeats that hold this bin on one side
+    repeats = Repeats.of(counts)
+    assert split_halves(repeats, Minimum(repeats=2, bins=20)).splits.tolist() == [4]
+    assert split_halves(repeats, Minimum(repeats=2, bins=19)).splits.tolist() == [6]

@@ -118,6 +118,7 @@ def test_bins_and_units_that_do_not_suffice_are_not_used() -> None:
     repeats = Repeats.of(np.ones((4, 3, 2)), valid)
     assert repeats.used(Minimum(4, 2)).tolist() == [[False, False], [True, False], [True, False]]
     assert repeats.used(Minimum(3, 3)).all()
-    for wrong in ({"repeats": 1}, {"bins": 1}):
+    assert repeats.used(Minimum(2, 2, share=0.9)).tolist() == repeats.used(Minimum(4, 2)).tolist()
+    for wrong in ({"repeats": 1}, {"bins": 1}, {"share": -0.1}, {"share": 1.1}, {"share": math.nan}):
         with pytest.raises(UsageError, match="asked for"):
             Minimum(**wrong)

@@ -69,8 +69,7 @@ def single_trial_correlation(repeats: Repeats, prediction: ArrayLike, minimum: M
 
 
 def cc_norm(repeats: Repeats, prediction: ArrayLike, minimum: Minimum = MINIMUM) -> NormalisedCorrelation:
-    """CC_norm by signal power (Schoppe et al. 2016): ``cov(y, p) / sqrt(var(p) SP)``, y the PSTH, p the
-    prediction.
+    """CC_norm by signal power (Schoppe et al. 2016): ``cov(y, p) / sqrt(var(p) SP)``, y the PSTH, p the prediction.
 
     For a prediction that differs between repeats, covariance and variance are those of `repeated_covariance`: what it
     has in common with *other* repeats counts, so the true rate reaches 1 although it knows what differs. NaN where the
@@ -93,8 +92,8 @@ def cc_norm_by_halves(
 ) -> NormalisedCorrelation:
     """CC_norm by split halves: ``CC_abs / CC_max`` with `SplitHalves.cc_max` (of `split_halves` where none is given).
 
-    NaN where either is. For comparison with published figures: as precise as `cc_norm` with many, even, complete
-    repeats.
+    NaN where either is. For comparison with published figures, and for predictions that are the same in all repeats:
+    one that follows what differs between them, such as gaze, goes beyond 1.
     """
     absolute = correlation_to_average(repeats, prediction, minimum)
     ceiling = (halves or split_halves(repeats, minimum)).cc_max()

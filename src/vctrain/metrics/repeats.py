@@ -16,13 +16,17 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Minimum:
-    """What a figure needs: bins that at least ``repeats`` repeats of the unit hold, and at least ``bins`` such bins.
+    """What a figure needs: at least ``bins`` bins that at least ``repeats`` repeats of the unit hold, and at least
+    ``share`` of the repeats that its best-held bin has.
 
-    Other bins count nowhere; a unit with fewer bins has NaN. Raises UsageError below 2 of either.
+    Other bins count nowhere; a unit with fewer bins has NaN. The share keeps out the ends that only few long trials
+    reach, whose noise would count like any other bin. Raises UsageError below 2 repeats or bins, and for a share
+    outside [0, 1].
     """
 
     repeats: int = 4
     bins: int = 20
+    share: float = 0.25
 
     def __post_init__(self) -> None:
         for name, value in (("repeats", self.repeats), ("bins", self.bins)):
@@ -30,6 +34,8 @@ class Minimum:
                 raise UsageError(
                     f"at least {value} {name} asked for", hint=f"a variance needs 2 {name}: ask for 2 or more"
                 )
+        if not 0 <= self.share <= 1:
+            raise UsageError(f"a share of {self.share} of the repeats asked for", hint="give a number from 0 to 1")
 
 
 MINIMUM = Minimum()
@@ -95,7 +101,8 @@ class Repeats:
 
     def used(self, minimum: Minimum) -> Bools:
         """The bins that count for each unit, ``(T, U)``; none for a unit that has too few of them."""
-        enough = self.repeats_per_bin() >= minimum.repeats
+        n = self.repeats_per_bin()
+        enough = (n >= minimum.repeats) & (n >= minimum.share * n.max(0, initial=0))
         return enough & (enough.sum(0) >= minimum.bins)
 
     def predicted(self, prediction: ArrayLike) -> Floats:
