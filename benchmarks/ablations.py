@@ -70,10 +70,11 @@ class Runs:
         return self.folder / name
 
 
-def weights_of(run: Path, piece: str) -> list[Tensor]:
-    """The tensors of the last checkpoint whose names hold ``piece``."""
+def weights_of(run: Path, pattern: str) -> list[Tensor]:
+    """The tensors of the last checkpoint whose names hold all pieces of ``pattern``, as in ``apply_to``."""
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    return [value for name, value in state.items() if piece in name]
+    pieces = pattern.split("/")
+    return [value for name, value in state.items() if all(piece in name for piece in pieces)]
 
 
 def course(run: Path) -> list[list[float]]:
@@ -164,7 +165,7 @@ def group_lasso(runs: Runs, data: Path, strengths: Sequence[float]) -> list[dict
         entry = {"name": "channels", "type": "proximal_group_lasso", "strength": strength, "groups": "channel",
                  "apply_to": ["readouts/features"]}  # fmt: skip
         run = runs.train(f"lasso-{strength:g}", data, {"regularization": [entry]}) if strength else runs.plain(data)
-        lengths = torch.cat([features.norm(dim=0) for features in weights_of(run, ".features")])
+        lengths = torch.cat([features.norm(dim=0) for features in weights_of(run, "readouts/features")])
         found.append(
             {
                 "strength": strength,
@@ -191,7 +192,7 @@ def clamp(runs: Runs, data: Path) -> list[dict[str, Any]]:
         run = runs.train(kind, data, {"regularization": [entry]})
         sides = {}
         for side, where in (("with", run), ("without", free)):
-            values = torch.cat([value.flatten() for value in weights_of(where, f".{pattern.partition('/')[2]}")])
+            values = torch.cat([value.flatten() for value in weights_of(where, pattern)])
             outside = (values < low) | (values > (float("inf") if high is None else high))
             extremes = [float(values.min()), float(values.max())]
             sides[side] = {"range": extremes, "outside": int(outside.sum()), "of": len(values),

@@ -1,10 +1,11 @@
 """What `finetune --cache-features` saves: a training step, and whole runs, over the same without it.
 
-python -m benchmarks.cached_features [--model twin_small] [--steps 20] [--epochs 5] [--steps-per-epoch 40]
+python -m benchmarks.cached_features [--model twin_small] [--set model.A.B=VALUE] [--steps 20] [--steps-only]
 
-A base is trained for one short epoch on simulated sessions; its vision is then frozen. Steps alternate between the two
+A base is trained for one short epoch on simulated sessions; its core is then frozen. Steps alternate between the two
 kinds and their ratios are of pairs. Whole runs are `vctrain finetune` as commands: without the cache, with an empty
-cache (so that writing is part of it), and with the cache that this left.
+cache (so that writing is part of it), and with the cache that this left. What is saved is the vision's share of a step,
+so the ratio is that of the model: `--set` (repeatable) changes parts of it.
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ def main() -> None:
     """Print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="twin_small")
+    parser.add_argument("--set", action="append", default=[], metavar="model.A.B=VALUE")
+    parser.add_argument("--steps-only", action="store_true")
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=5)
@@ -102,14 +105,19 @@ def _measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     run_measured(["simulate", str(folder / "sessions"), "--minutes", str(options.minutes)])
     data, base = str(folder / "sessions" / "dataset.yaml"), str(folder / "base")
     sets = _sets(options)
-    short = _as_arguments({**sets, "trainer.max_epochs": 1, "trainer.steps_per_epoch": 5})
+    short = _as_arguments({**sets, "trainer.max_epochs": 1, "trainer.steps_per_epoch": 2, "init.map_minutes": 0.1})
+    short += [word for text in options.set for word in ("--set", text)]
     run_measured(["train", "--preset", "gaborium", "--data", data, "--run-dir", base, *short])
-    start = {"start.checkpoint": base, "start.freeze_vision": True, "start.cache_features": True}
+    start = {"start.checkpoint": base, "start.freeze": ["core", "adapters"], "start.cache_features": True}
     flags = {key: value for key, value in sets.items() if key != "model"}
-    chosen = resolve("gaborium", [], [f"model={options.model}"], {**flags, "data.path": data, **start}).settings
+    chosen = resolve(
+        "gaborium", [], [f"model={options.model}", *options.set], {**flags, "data.path": data, **start}
+    ).settings
     step = _steps(chosen, options.steps)
+    if options.steps_only:
+        return {"step": step}
     shutil.rmtree(folder / "cache" / "vctrain" / "features")
-    asked = ["finetune", base, "--freeze-vision", *_as_arguments(flags)]
+    asked = ["finetune", base, "--freeze", "core", "--freeze", "adapters", *_as_arguments(flags)]
     runs = {
         "live": run_measured([*asked, "--run-dir", str(folder / "live")]),
         "writing": run_measured([*asked, "--cache-features", "--run-dir", str(folder / "writing")]),

@@ -87,7 +87,7 @@ def parser_of(description: str | None) -> argparse.ArgumentParser:
     """Options that all these benchmarks have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--smoke", action="store_true", help="tiny sessions and a few steps: under a minute, no figures"
+        "--smoke", action="store_true", help="tiny sessions and a few steps: whether it runs, no figures"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the sessions and of training")
     parser.add_argument("--keep", type=Path, help="new folder for the runs [default: removed at the end]")

@@ -156,6 +156,8 @@ def test_each_kind_of_error_ends_with_its_code(code, capsys, monkeypatch):
     [
         (KeyboardInterrupt(), 130),
         (MemoryError(), 5),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"), 5),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried to allocate 2.00 GiB"), 5),
         (OSError(errno.ENOSPC, "No space left on device", "/x/last.ckpt"), 5),
     ],
 )

@@ -162,6 +162,13 @@ def test_a_dry_run_creates_nothing_and_shows_where_settings_come_from(core, tmp_
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize(("chosen", "types"), [(["--types", "gaborium"], 1), (["--types", "gaborium,backimage"], 2)])
+def test_a_dry_run_before_simulation_counts_the_frames_of_the_chosen_types(core, chosen, types, capsys):
+    assert end_of("--preset", "recipe", *chosen, "--dry-run", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert {session["frames"] for session in plan["sessions"]} == {types * 28800}
+
+
 def test_an_existing_run_directory_is_refused_before_anything_is_simulated(core, tmp_path, capsys):
     before = sorted(tmp_path.rglob("*"))
     assert end_of("--preset", "recipe", "--run-dir", str(tmp_path / "empty")) == 2

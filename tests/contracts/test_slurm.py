@@ -32,7 +32,9 @@ def cluster() -> None:
         tool = Path(os.environ.get("VCTRAIN_SHARED", ROOT.parent / "shared")) / "tools" / "local_slurm.sh"
         if not tool.is_file() or os.geteuid() != 0:
             pytest.skip(f"no SLURM here, and none can be started (needs root and {tool})")
-        subprocess.run(["bash", str(tool), "up"], check=True, timeout=300)
+        started = subprocess.run(["bash", str(tool), "up"], capture_output=True, text=True, timeout=300, check=False)
+        if started.returncode:
+            pytest.skip(f"{tool} could not start a SLURM: {started.stderr.strip()[-200:]}")
     nodes = subprocess.run(["sinfo", "-h", "-N", "-o", "%N"], capture_output=True, text=True, check=True).stdout.split()
     if len(set(nodes)) < 2:
         pytest.skip(f"SLURM has the nodes {nodes}; two are needed")

@@ -67,11 +67,38 @@ def test_a_created_run_says_everything_about_itself(tmp_path):
     assert [json.loads(line)["event"] for line in (run_dir / "events.jsonl").read_text().splitlines()] == ["created"]
 
 
-def test_a_place_that_cannot_be_written_is_a_fault(tmp_path):
-    (tmp_path / "file").write_text("")
+@pytest.mark.parametrize("below", ["run", "deep/er/run"])
+def test_a_place_below_a_file_is_refused_by_the_files_name(tmp_path, below):
+    (tmp_path / "file").write_text("kept")
     resolved = resolve()
-    with pytest.raises((FaultError, UsageError)):
-        directory.create_run_dir(tmp_path / "file" / "run", resolved.settings, resolved.provenance, [])
+    place = tmp_path / "file" / below
+    for refused in (
+        lambda: directory.plan_run_dir(resolved.settings, resolved.provenance, place),
+        lambda: directory.create_run_dir(place, resolved.settings, resolved.provenance, []),
+    ):
+        with pytest.raises(UsageError, match=r"file is not a folder; nothing was created") as caught:
+            refused()
+        assert "--run-dir" in caught.value.hint
+        assert "exists" not in caught.value.message
+    assert (tmp_path / "file").read_text() == "kept"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_runs_that_is_a_file_is_refused_too(tmp_path):
+    (tmp_path / "runs").write_text("")
+    resolved = resolve()
+    with pytest.raises(UsageError, match=r"runs is not a folder"):
+        directory.plan_run_dir(resolved.settings, resolved.provenance)
+
+
+def test_a_place_that_cannot_be_written_is_a_fault(tmp_path, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    resolved = resolve()
+    with pytest.raises(FaultError, match="No space left"):
+        directory.create_run_dir(tmp_path / "run", resolved.settings, resolved.provenance, [])
 
 
 def test_updates_are_never_seen_in_half(tmp_path):

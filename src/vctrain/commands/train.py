@@ -169,7 +169,8 @@ def _description_before(resolved: Resolved) -> dict[str, Any]:
     """What can be said of sessions that are not simulated yet."""
     from vctrain.data.simulation.sessions import session_names
 
-    wanted = resolved.settings.simulation
-    frames = round(wanted.minutes * 60 * wanted.rate)
+    wanted, types = resolved.settings.simulation, resolved.settings.data.types
+    shown = [kind for kind in wanted.types if not types or kind in types]
+    frames = len(shown) * max(1, round(wanted.minutes * 60 * wanted.rate / len(wanted.types)))
     sessions = [{"name": name, "units": wanted.units, "frames": frames} for name in session_names(wanted.sessions)]
     return {"sessions": sessions, "parameters": None, "context": None}

@@ -18,7 +18,7 @@ def description_of(session: Session) -> dict[str, Any]:
         "cids": list(session.cids),
         "types": list(session.types),
         "rate_hz": session.rate_hz,
-        "size": [session.height, session.width],
+        "size": [session.height, session.width] if "stim" in session.recordings[0] else None,
         "n_frames": {r.kind: r.n_frames for r in session.recordings},
         "transforms": {
             "stim": session.spec.transforms.stim_as_list(),
@@ -42,5 +42,5 @@ def description_of(session: Session) -> dict[str, Any]:
         "adapter": None if session.spec.adapter is None else session.spec.adapter.model_dump(mode="json"),
         "readout": None if session.spec.readout is None else session.spec.readout.model_dump(mode="json"),
         "behavior_dim": session.behavior_dim,
-        "fingerprint": {r.kind: r.fingerprint() for r in session.recordings},
+        "fingerprint": session.fingerprint(),
     }

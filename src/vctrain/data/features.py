@@ -45,9 +45,10 @@ class StoredFeatures:
         start = first - self.before
         here = np.minimum(highs - start, self.before + length)
         row = self.frames.before(start)
-        out = np.zeros((len(first), self.before + length, *self.values.shape[1:]), np.float32)
+        out = np.empty((len(first), self.before + length, *self.values.shape[1:]), np.float32)
         for clip, (low, n) in enumerate(zip(row.tolist(), here.tolist(), strict=True)):
             out[clip, :n] = self.values[low : low + n]
+            out[clip, n:] = 0
         return torch.from_numpy(out).to(self.dtype)
 
 

@@ -54,6 +54,7 @@ class Intervals:
 
     def count(self, starts: Ints, stops: Ints) -> Ints:
         """How many frames of each [start, stop) are inside."""
+        # both at once; a row of the table is one access
         first, last = self._up_to(np.array([starts, stops], np.int64))
         return last - first
 
@@ -61,7 +62,8 @@ class Intervals:
         if not len(self):
             return np.zeros(np.shape(frames), np.int64)
         found = np.maximum(self.find(frames), 0)
-        start, stop = self.starts[found], self.stops[found]
+        table = self.table.take(found, axis=0)
+        start, stop = table[..., 0], table[..., 1]
         return self._before[found] + np.minimum(np.maximum(frames, start), stop) - start
 
     def at(self, ranks: Ints) -> Ints:

@@ -236,11 +236,18 @@ def shares(weights: Floats, n_clips: int) -> Ints:
 
     >>> shares(np.array([3.0, 1.0]), 8).tolist(), shares(np.array([1000.0, 1.0]), 4).tolist()
     ([6, 2], [3, 1])
+    >>> shares(np.array([31.0, 31.0, 31.0, 6.5]), 12).tolist()
+    [4, 4, 3, 1]
     """
-    exact = 1 + (n_clips - len(weights)) * weights / weights.sum()
-    ideal = n_clips * weights / weights.sum()
-    if (ideal >= 1).all():
-        exact = ideal
+    # A session whose ideal is below one clip gets one, and the others share what is left in proportion.
+    least = np.zeros(len(weights), bool)
+    while True:
+        rest = max(float(weights[~least].sum()), np.finfo(np.float64).tiny)
+        exact = np.where(least, 1.0, (n_clips - least.sum()) * weights / rest)
+        below = ~least & (exact < 1)
+        if not below.any():
+            break
+        least |= below
     floor: Ints = np.floor(exact + 1e-9).astype(np.int64)
     order = np.argsort(-(exact - floor), kind="stable")
     floor[order[: n_clips - int(floor.sum())]] += 1

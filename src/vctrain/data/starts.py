@@ -38,7 +38,7 @@ class StartTable:
 
     def at(self, numbers: Ints) -> tuple[Ints, Ints, Ints]:
         """Sessions and starts with these numbers, (n,), and how many frames a clip there scores."""
-        before, first, stop, session = self._rows[self._segment(numbers)].T
+        before, first, stop, session = self._rows.take(self._segment(numbers), axis=0).T
         starts: Ints = first + numbers - before
         shift = self._shift[session]
         scored = self._scored.count(starts + shift, np.minimum(starts + self._frames, stop) + shift)

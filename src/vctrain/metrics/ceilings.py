@@ -7,12 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vctrain.metrics.masked import Floats, correlation, covariance, ratio, variance
-from vctrain.metrics.reliability import SplitHalves, signal, split_halves
-from vctrain.metrics.repeats import Minimum, Repeats
+from vctrain.metrics.masked import ROUNDING, Floats, correlation, ratio, variance
+from vctrain.metrics.reliability import SplitHalves, products_of_repeats, repeated_covariance, signal, split_halves
+from vctrain.metrics.repeats import MINIMUM, Minimum, Repeats
 
-EXPLAINABLE = 0.15
-"""Least fraction of a unit's variance that must be explainable for it to have a FEVE (Cadena et al. 2019)."""
+EXPLAINABLE = 0.01
+"""Least fraction of a unit's variance that must be explainable for it to have a FEVE.
+
+Cadena et al. (2019) asked for 0.15 of counts over half a second; in bins of a frame, noise is most of the variance of
+any unit, and the fraction is a few hundredths.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,56 +41,59 @@ class NormalisedCorrelation:
 class ExplainedVariance:
     """Fraction of the explainable variance explained, and the explainable fraction of all variance, each ``(U,)``.
 
-    ``feve`` is at most about 1 (noise may take it beyond) and negative for a prediction worse than the mean; it is NaN
-    where ``explainable`` is NaN or below the threshold.
+    ``feve`` is 1 for the true rate (noise may take it beyond) and negative for a prediction worse than the mean; it is
+    NaN without a clear signal (`Signal.clear`), and where ``explainable`` is NaN, not positive, or below the threshold.
     """
 
     feve: Floats
     explainable: Floats
 
 
-def correlation_to_average(repeats: Repeats, prediction: ArrayLike, minimum: Minimum | None = None) -> Floats:
+def correlation_to_average(repeats: Repeats, prediction: ArrayLike, minimum: Minimum = MINIMUM) -> Floats:
     """CC_abs: Pearson's correlation over bins of the PSTH with the mean prediction of the same repeats, ``(U,)``.
 
     ``prediction`` ``(R, T, U)`` or ``(T, U)``, spikes per bin; errors as `Repeats.predicted`. NaN for a unit with too
     few bins, or whose PSTH or prediction is constant.
     """
-    used = repeats.used(minimum or Minimum())
+    used = repeats.used(minimum)
     return correlation(repeats.psth(), repeats.mean(repeats.predicted(prediction)), used)
 
 
-def single_trial_correlation(repeats: Repeats, prediction: ArrayLike, minimum: Minimum | None = None) -> Floats:
+def single_trial_correlation(repeats: Repeats, prediction: ArrayLike, minimum: Minimum = MINIMUM) -> Floats:
     """Pearson's correlation of counts and prediction over all entries of the bins that count, ``(U,)``.
 
     Input, errors and NaN as `correlation_to_average`.
     """
-    entries = repeats.valid & repeats.used(minimum or Minimum())
+    entries = repeats.valid & repeats.used(minimum)
     return correlation(repeats.counts, repeats.predicted(prediction), entries, axis=(0, 1))
 
 
-def cc_norm(repeats: Repeats, prediction: ArrayLike, minimum: Minimum | None = None) -> NormalisedCorrelation:
-    """CC_norm by signal power (Schoppe et al. 2016): ``cov(y, p) / sqrt(var(p) SP)``, y the PSTH, p the mean of the
-    prediction over the same repeats.
+def cc_norm(repeats: Repeats, prediction: ArrayLike, minimum: Minimum = MINIMUM) -> NormalisedCorrelation:
+    """CC_norm by signal power (Schoppe et al. 2016): ``cov(y, p) / sqrt(var(p) SP)``, y the PSTH, p the prediction.
 
-    The default of the two: it needs no random splits, uses every pair of repeats, and for the true rate the errors of
-    numerator and denominator cancel to first order. NaN where CC_abs is, and without a clear signal (`Signal.clear`).
+    For a prediction that differs between repeats, covariance and variance are those of `repeated_covariance`: what it
+    has in common with *other* repeats counts, so the true rate reaches 1 although it knows what differs. NaN where the
+    prediction is constant, and without a clear signal (`Signal.clear`).
+
+    The default of the two: beside that, it has no random splits, and for the true rate the errors of numerator and
+    denominator cancel to first order.
     """
-    used = repeats.used(minimum or Minimum())
-    psth, mean = repeats.psth(), repeats.mean(repeats.predicted(prediction))
+    rate = repeats.predicted(prediction)
     found = signal(repeats, minimum)
-    scale = np.sqrt(variance(mean, used)) * np.sqrt(found.clear())
-    return NormalisedCorrelation(
-        correlation(psth, mean, used), found.cc_max(), ratio(covariance(psth, mean, used), scale)
-    )
+    own = repeated_covariance(repeats, rate, rate, minimum)
+    own = np.where(own > ROUNDING**2 * np.abs(rate).max((0, 1), initial=0.0) ** 2, own, np.nan)
+    shared = repeated_covariance(repeats, repeats.counts, rate, minimum)
+    absolute = correlation_to_average(repeats, prediction, minimum)
+    return NormalisedCorrelation(absolute, found.cc_max(), ratio(shared, np.sqrt(own) * np.sqrt(found.clear())))
 
 
 def cc_norm_by_halves(
-    repeats: Repeats, prediction: ArrayLike, minimum: Minimum | None = None, *, halves: SplitHalves | None = None
+    repeats: Repeats, prediction: ArrayLike, minimum: Minimum = MINIMUM, *, halves: SplitHalves | None = None
 ) -> NormalisedCorrelation:
     """CC_norm by split halves: ``CC_abs / CC_max`` with `SplitHalves.cc_max` (of `split_halves` where none is given).
 
-    NaN where either is. Averaging over few splits and the steepness of CC_max at weak signals make it noisier than
-    `cc_norm`; for comparison with published figures.
+    NaN where either is. For comparison with published figures, and for predictions that are the same in all repeats:
+    one that follows what differs between them, such as gaze, goes beyond 1.
     """
     absolute = correlation_to_average(repeats, prediction, minimum)
     ceiling = (halves or split_halves(repeats, minimum)).cc_max()
@@ -94,21 +101,23 @@ def cc_norm_by_halves(
 
 
 def explained_variance(
-    repeats: Repeats, prediction: ArrayLike, minimum: Minimum | None = None, *, threshold: float = EXPLAINABLE
+    repeats: Repeats, prediction: ArrayLike, minimum: Minimum = MINIMUM, *, threshold: float = EXPLAINABLE
 ) -> ExplainedVariance:
     """FEVE (Cadena et al. 2019): ``1 - (mean((r - p)^2) - noise) / (total - noise)`` over all entries that count.
 
-    ``total`` is the variance of all entries, ``noise`` that of the entries about their bin's mean, each bin weighted by
-    its repeats. ``prediction`` and errors as `correlation_to_average`.
+    ``total`` is the variance of all entries, ``noise`` that between repeats, each bin weighted by its repeats. The
+    numerator is, for a prediction that is the same in all repeats, the mean of ``(r_n - p_n) (r_m - p_m)`` over pairs
+    of different repeats of a bin; so it is computed, and what a prediction knows of single repeats neither helps nor
+    harms. ``prediction`` and errors as `correlation_to_average`.
     """
-    entries = repeats.valid & repeats.used(minimum or Minimum())
-    rate = repeats.predicted(prediction)
-    n = repeats.repeats_per_bin()
-    about_bin = np.where(entries, repeats.counts - np.nan_to_num(repeats.psth()), 0.0) ** 2
-    missed = np.where(entries, repeats.counts - rate, 0.0) ** 2
-    of = entries.sum((0, 1)).astype(np.float64)
-    noise = ratio((about_bin * (n / np.maximum(n - 1, 1))).sum((0, 1)), of)
+    used = repeats.used(minimum)
+    entries = repeats.valid & used
+    missed = repeats.counts - repeats.predicted(prediction)
+    n = np.where(used, repeats.repeats_per_bin(), 0)
+    weight = ratio(n, n.sum(0))
     total = variance(repeats.counts, entries, axis=(0, 1))
-    explainable = ratio(total - noise, total)
-    enough = np.where(explainable >= threshold, total - noise, np.nan)
-    return ExplainedVariance(1.0 - ratio(ratio(missed.sum((0, 1)), of) - noise, enough), explainable)
+    explainable = total - (weight * np.nan_to_num(repeats.variance())).sum(0)
+    left = (weight * products_of_repeats(missed, missed, repeats.valid)).sum(0)
+    fraction = ratio(explainable, total)
+    enough = (fraction >= threshold) & ~np.isnan(signal(repeats, minimum).clear())
+    return ExplainedVariance(np.where(enough, 1.0 - ratio(left, explainable), np.nan), fraction)

@@ -48,7 +48,7 @@ def variance(a: Floats, counted: Bools, axis: Any = -2) -> Floats:
     return np.where(found <= ROUNDING**2 * square, 0.0, found) + 0 * found
 
 
-def ratio(above: Floats, below: Floats) -> Floats:
+def ratio(above: NDArray[Any], below: NDArray[Any]) -> Floats:
     """``above / below``; NaN where ``below`` is not positive.
 
     >>> ratio(np.array([1.0, 1.0, 1.0]), np.array([2.0, 0.0, np.nan])).tolist()

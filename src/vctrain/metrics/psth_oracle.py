@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
+from vctrain.errors import UsageError
 from vctrain.metrics.bps import PoissonSums
 from vctrain.metrics.masked import Bools, Floats
-from vctrain.metrics.repeats import Minimum, Repeats
+from vctrain.metrics.repeats import MINIMUM, Minimum, Repeats
 
 EMPTY_BIN = 0.25
 """Spikes that a bin without one in n other repeats is taken to hold in all of them: its rate is 0.25 / n.
@@ -17,21 +20,22 @@ their mean.
 """
 
 
-def leave_one_out(
-    repeats: Repeats, minimum: Minimum | None = None, *, empty: float = EMPTY_BIN
-) -> tuple[Floats, Bools]:
+def leave_one_out(repeats: Repeats, minimum: Minimum = MINIMUM, *, empty: float = EMPTY_BIN) -> tuple[Floats, Bools]:
     """For each repeat the rate ``max(sum of the others, empty) / number of others``, spikes per bin ``(R, T, U)``, and
     which entries it can score, bool of the same shape; NaN elsewhere.
 
     An entry is scored where it is valid and its bin counts (`Repeats.used`): at least 3 others hold it by default.
+    Raises UsageError unless ``empty`` is positive and finite.
     """
-    scored = repeats.valid & repeats.used(minimum or Minimum())
+    if not 0 < empty < math.inf:
+        raise UsageError(f"empty bins are given {empty} spikes", hint="give a small positive number, such as 0.25")
+    scored = repeats.valid & repeats.used(minimum)
     others = np.maximum(repeats.repeats_per_bin() - 1, 1)
     rate = np.maximum(repeats.counts.sum(0) - repeats.counts, empty) / others
     return np.where(scored, rate, np.nan), scored
 
 
-def oracle_sums(repeats: Repeats, minimum: Minimum | None = None, *, empty: float = EMPTY_BIN) -> PoissonSums:
+def oracle_sums(repeats: Repeats, minimum: Minimum = MINIMUM, *, empty: float = EMPTY_BIN) -> PoissonSums:
     """Sums of the leave-one-out rates over the scored entries; ``bits_per_spike()`` is the oracle, ``(U,)``.
 
     The null model is the unit's mean over the scored entries. NaN for a unit without a spike there. Sums of different

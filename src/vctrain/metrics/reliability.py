@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vctrain.errors import UsageError
 from vctrain.metrics.masked import Bools, Floats, groups, ratio, variance
-from vctrain.metrics.repeats import Minimum, Repeats
+from vctrain.metrics.repeats import MINIMUM, Minimum, Repeats
 
 CLEAR = 2.0
 """A signal must stand so many standard deviations of what no signal gives above 0, or what is divided by it is NaN."""
@@ -48,51 +48,70 @@ class Signal:
         return np.minimum(np.sqrt(ratio(self.clear(), self.psth)), 1.0)
 
 
-def signal(repeats: Repeats, minimum: Minimum | None = None) -> Signal:
-    """Signal power (Sahani & Linden 2003) of each unit, from products of different repeats only.
+def signal(repeats: Repeats, minimum: Minimum = MINIMUM) -> Signal:
+    """Signal power (Sahani & Linden 2003) of each unit: `repeated_covariance` of the counts with themselves.
 
-    With all entries valid it is their ``(var(sum_n r_n) - sum_n var(r_n)) / (R (R - 1))``. In general it is
-    ``mean_t m_tt - mean_{t != t'} m_tt'``, ``m_tt'`` being the mean of ``r_nt r_mt'`` over the pairs of different
-    repeats n, m that hold t and t': unbiased whatever is missing, and whatever the correlation of the noise within a
-    repeat.
+    With all entries valid it is their ``(var(sum_n r_n) - sum_n var(r_n)) / (R (R - 1))``.
     """
-    used = repeats.used(minimum or Minimum())
-    power = np.full(used.shape[1], np.nan)
+    used = repeats.used(minimum)
+    bins = used.sum(0).astype(np.float64)
+    noise = ratio(np.where(used, repeats.variance(), 0.0).sum(0), bins)
+    n = repeats.repeats_per_bin()
+    pairs = np.where(used, 2.0 / np.maximum(n * (n - 1), 1), 0.0).sum(0)
+    power = repeated_covariance(repeats, repeats.counts, repeats.counts, minimum)
+    return Signal(power, variance(repeats.psth(), used), noise, ratio(noise * np.sqrt(pairs), bins))
+
+
+def repeated_covariance(repeats: Repeats, a: Floats, b: Floats, minimum: Minimum = MINIMUM) -> Floats:
+    """Covariance over bins of what ``a`` and ``b`` ``(R, T, U)`` have in common in different repeats, ``(U,)``.
+
+    ``mean_t m_tt - mean_{t != t'} m_tt'``, ``m_tt'`` being the mean of ``a_nt b_mt'`` over the pairs of different
+    repeats n, m of which n holds t and m holds t'. What a repeat has to itself, noise and its correlation over time
+    included, does not enter, and the estimate is unbiased whatever is missing. ``a`` and ``b`` enter less the mean over
+    bins of their mean over repeats, which keeps the variance small where entries are missing and changes nothing
+    elsewhere. NaN for units with too few bins.
+    """
+    used = repeats.used(minimum)
     counted = repeats.valid & used
-    level = ratio(np.where(used, repeats.psth(), 0.0).sum(0), used.sum(0).astype(np.float64))
+    bins = used.sum(0).astype(np.float64)
+    left, right = (np.where(counted, x - ratio(np.where(used, repeats.mean(x), 0.0).sum(0), bins), 0.0) for x in (a, b))
+    found = np.full(used.shape[1], np.nan)
     for pattern, units in groups(counted.reshape(-1, used.shape[1])):
         held = pattern.reshape(counted.shape[:2])
-        held = held[:, held.any(0)]
-        if held.size:
-            kept = np.where(counted[:, :, units], repeats.counts[:, :, units] - level[units], 0.0)
-            power[units] = _power(kept[:, used[:, units[0]]], held)
-    n = repeats.repeats_per_bin()
-    spread = (np.where(counted, repeats.counts - np.nan_to_num(repeats.psth()), 0.0) ** 2).sum(0)
-    noise = ratio((spread / np.maximum(n - 1, 1)).sum(0), used.sum(0).astype(np.float64))
-    pairs = np.where(used, 2.0 / np.maximum(n * (n - 1), 1), 0.0).sum(0)
-    null_sd = ratio(noise * np.sqrt(pairs), used.sum(0).astype(np.float64))
-    return Signal(power, variance(repeats.psth(), used), noise, null_sd)
+        part = np.ix_(np.arange(len(held)), held.any(0), units)
+        if pattern.any():
+            found[units] = _over_pairs(left[part], right[part], held[:, held.any(0)])
+    return found
 
 
-def _power(counts: Floats, held: Bools) -> Floats:
-    """Signal power ``(u,)`` of units with the same missing entries: ``counts`` ``(R, T, u)``, ``held`` ``(R, T)``."""
+def _over_pairs(a: Floats, b: Floats, held: Bools) -> Floats:
+    """`repeated_covariance` ``(u,)`` of units with the same missing entries: ``a``, ``b`` ``(R, T, u)``, 0 where
+    ``held`` ``(R, T)`` is False.
+    """
     bins = held.shape[1]
     # Bins that the same repeats hold have the same number of pairs with every other bin: they are added up first.
     order = np.lexsort(held)
     kinds = held[:, order]
     starts = np.flatnonzero(np.concatenate([[True], (kinds[:, 1:] != kinds[:, :-1]).any(0)]))
     kinds = kinds[:, starts].astype(np.float64)
-    sums = np.add.reduceat(counts[:, order], starts, axis=1)
+    sums_a, sums_b = (np.add.reduceat(x[:, order], starts, axis=1) for x in (a, b))
     n = kinds.sum(0)
     weight = 1.0 / (n[:, None] * n - kinds.T @ kinds)
 
-    def total(values: Floats) -> Floats:
-        return (values * np.einsum("gh,...hu->...gu", weight, values, optimize=True)).sum(-2)
+    def total(x: Floats, y: Floats) -> Floats:
+        return (x * np.einsum("gh,...hu->...gu", weight, y, optimize=True)).sum(-2)
 
-    everywhere = total(sums.sum(0)) - total(sums).sum(0)
-    n = held.sum(0).astype(np.float64)[:, None]
-    same = ((counts.sum(0) ** 2 - (counts**2).sum(0)) / (n * (n - 1))).sum(0)
+    everywhere = total(sums_a.sum(0), sums_b.sum(0)) - total(sums_a, sums_b).sum(0)
+    same = products_of_repeats(a, b, held[..., None]).sum(0)
     return (same - everywhere / bins) / (bins - 1)
+
+
+def products_of_repeats(a: Floats, b: Floats, held: Bools) -> Floats:
+    """Mean of ``a_n b_m`` over pairs of different repeats of each bin, ``(T, U)``, at least two of which hold it:
+    ``a``, ``b`` ``(R, T, U)``, 0 where ``held`` is False.
+    """
+    n = held.sum(0)
+    return (a.sum(0) * b.sum(0) - (a * b).sum(0)) / np.maximum(n * (n - 1), 1)
 
 
 @dataclass(frozen=True)
@@ -116,7 +135,7 @@ class SplitHalves:
         return np.minimum(np.sqrt(2 * c / (1 + c)), 1.0)
 
 
-def split_halves(repeats: Repeats, minimum: Minimum | None = None, *, splits: int = 500, seed: int = 0) -> SplitHalves:
+def split_halves(repeats: Repeats, minimum: Minimum = MINIMUM, *, splits: int = 500, seed: int = 0) -> SplitHalves:
     """Correlate the PSTHs of random halves of the repeats, ``splits`` times; all halves where there are no more.
 
     Halves of an odd number of repeats differ by one. Bins that one half does not hold are left out of a split, and a
@@ -126,7 +145,6 @@ def split_halves(repeats: Repeats, minimum: Minimum | None = None, *, splits: in
     """
     if splits < 1:
         raise UsageError(f"{splits} split halves asked for", hint="ask for 1 or more; 500 is usual")
-    minimum = minimum or Minimum()
     used = repeats.used(minimum)
     n_units = used.shape[1]
     mean, counted = np.full(n_units, np.nan), np.zeros(n_units, np.int64)

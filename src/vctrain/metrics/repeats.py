@@ -9,20 +9,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vctrain.errors import ContractError, NumericsError, UsageError
-from vctrain.metrics.masked import Bools, Floats
+from vctrain.metrics.masked import Bools, Floats, variance
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Minimum:
-    """What a figure needs: bins that at least ``repeats`` repeats of the unit hold, and at least ``bins`` such bins.
+    """What a figure needs: at least ``bins`` bins that at least ``repeats`` repeats of the unit hold, and at least
+    ``share`` of the repeats that its best-held bin has.
 
-    Other bins count nowhere; a unit with fewer bins has NaN. Raises UsageError below 2 of either.
+    Other bins count nowhere; a unit with fewer bins has NaN. The share keeps out the ends that only few long trials
+    reach, whose noise would count like any other bin. Raises UsageError below 2 repeats or bins, and for a share
+    outside [0, 1].
     """
 
     repeats: int = 4
     bins: int = 20
+    share: float = 0.25
 
     def __post_init__(self) -> None:
         for name, value in (("repeats", self.repeats), ("bins", self.bins)):
@@ -30,6 +34,11 @@ class Minimum:
                 raise UsageError(
                     f"at least {value} {name} asked for", hint=f"a variance needs 2 {name}: ask for 2 or more"
                 )
+        if not 0 <= self.share <= 1:
+            raise UsageError(f"a share of {self.share} of the repeats asked for", hint="give a number from 0 to 1")
+
+
+MINIMUM = Minimum()
 
 
 @dataclass(frozen=True)
@@ -86,9 +95,14 @@ class Repeats:
         total = np.where(self.valid, values, 0.0).sum(0)
         return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 
+    def variance(self) -> Floats:
+        """Sample variance between the valid repeats of a bin, ``(T, U)``; NaN where fewer than two are valid."""
+        return variance(self.counts, self.valid, axis=0)
+
     def used(self, minimum: Minimum) -> Bools:
         """The bins that count for each unit, ``(T, U)``; none for a unit that has too few of them."""
-        enough = self.repeats_per_bin() >= minimum.repeats
+        n = self.repeats_per_bin()
+        enough = (n >= minimum.repeats) & (n >= minimum.share * n.max(0, initial=0))
         return enough & (enough.sum(0) >= minimum.bins)
 
     def predicted(self, prediction: ArrayLike) -> Floats:
@@ -153,8 +167,8 @@ def arrange(psth_inds: ArrayLike, trial_inds: ArrayLike) -> Arrangement:
     """Arrange F frames, in order of time, by number within the repeated sequence and by trial, both ``(F,)``.
 
     A repeat is a stretch of one trial over which the number grows: where it falls, the sequence began anew. Frames
-    whose number is negative or NaN belong to no sequence. Raises ContractError where no frame does, where a number is not
-    whole, and where two frames of a trial in a row have the same one.
+    whose number is negative or NaN belong to no sequence. Raises ContractError where no frame does, where a number is
+    not whole, and where two frames of a trial in a row have the same one.
     """
     number, trial = np.asarray(psth_inds), np.asarray(trial_inds)
     if number.ndim != 1 or number.shape != trial.shape:
@@ -184,7 +198,7 @@ def arrange(psth_inds: ArrayLike, trial_inds: ArrayLike) -> Arrangement:
 
 
 def _check_whole(shown: Floats, frames: NDArray[np.intp]) -> None:
-    broken = np.flatnonzero(shown != np.floor(shown))
+    broken = np.flatnonzero((shown != np.floor(shown)) | np.isinf(shown))
     if len(broken):
         first = int(broken[0])
         raise ContractError(

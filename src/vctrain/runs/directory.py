@@ -46,15 +46,17 @@ _LIBRARIES = ("torch", "lightning", "numpy", "pydantic")
 def plan_run_dir(settings: Settings, provenance: Mapping[str, str], run_dir: Path | None = None) -> Path:
     """Where the run will be: ``run_dir``, or ``runs/<preset>-<what differs>-<4 hex>``. Creates nothing.
 
-    UsageError if ``run_dir`` exists (only rank 0 looks: it may already have created it).
+    UsageError if ``run_dir`` exists (only rank 0 looks: it may already have created it), or lies below a file.
     """
     if run_dir is not None:
         if console.rank() == 0 and os.path.lexists(run_dir):
             raise _exists(run_dir)
+        _check_way(run_dir)
         return run_dir
     shared = shared_token()
     while True:
         path = Path("runs") / run_name(settings, provenance, shared or secrets.token_hex(2))
+        _check_way(path)
         if not os.path.lexists(path) or console.rank() != 0:
             return path
         if shared is not None:
@@ -64,8 +66,9 @@ def plan_run_dir(settings: Settings, provenance: Mapping[str, str], run_dir: Pat
 def create_run_dir(path: Path, settings: Settings, provenance: Mapping[str, str], argv: Sequence[str]) -> Path:
     """Create the planned directory with config.yaml, run.json, the first event and ``checkpoints/``.
 
-    UsageError if it exists by now, FaultError if it cannot be made.
+    UsageError if it exists by now or lies below a file, FaultError if it cannot be made.
     """
+    _check_way(path)
     # Processes started together look whether it is there; what they find has to be whole.
     whole = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
@@ -85,6 +88,15 @@ def create_run_dir(path: Path, settings: Settings, provenance: Mapping[str, str]
         shutil.rmtree(whole, ignore_errors=True)
     append_event(path, "created", argv=list(argv))
     return path
+
+
+def _check_way(path: Path) -> None:
+    there = next((parent for parent in path.parents if os.path.lexists(parent)), None)
+    if there is not None and not there.is_dir():
+        raise UsageError(
+            f"the run directory {path} cannot be there: {there} is not a folder; nothing was created",
+            hint="choose another --run-dir",
+        )
 
 
 def read_run(run_dir: Path) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def describe(settings: Settings) -> dict[str, Any]:
         "notes": [
             *notes_on(settings, prepared.sessions, sampler),
             *touched(settings, prepared.twin, sampler),
+            *(() if prepared.started is None else prepared.started.notes),
             *([] if prepared.features is None else [str(prepared.features)]),
         ],
     }

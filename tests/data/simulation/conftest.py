@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ def all_types(tmp_path_factory: pytest.TempPathFactory) -> SimulationReport:
 @pytest.fixture(scope="session")
 def recorded_gaze() -> Path:
     """Recorded eye traces, which are not part of the project."""
-    path = Path(__file__).parents[4] / "shared" / "data" / "eye_traces" / "eye_traces.npz"
+    folder = Path(os.environ.get("VCTRAIN_SHARED", Path(__file__).resolve().parents[4] / "shared"))
+    path = folder / "data" / "eye_traces" / "eye_traces.npz"
     if not path.is_file():
-        pytest.skip(f"recorded eye traces are not at {path}")
+        pytest.skip(f"no recorded eye traces at {path} (set VCTRAIN_SHARED)")
     return path

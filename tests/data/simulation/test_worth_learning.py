@@ -54,6 +54,11 @@ def test_a_linear_nonlinear_model_gets_simple_cells_only(small: SimulationReport
 
 
 @pytest.mark.slow
+def test_half_the_frame_rate_is_worth_learning(tmp_path: Path) -> None:
+    check(simulate(tmp_path / "out", SimulationConfig(rate=60.0)).facts)
+
+
+@pytest.mark.slow
 def test_the_default_simulation(tmp_path: Path) -> None:
     started = time.perf_counter()
     report = simulate(tmp_path / "out", SimulationConfig())

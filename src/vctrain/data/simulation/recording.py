@@ -111,9 +111,9 @@ def record(session: SimulatedSession, kind: str, settings: SimulationConfig, scr
         covariates["trial_inds"][at] = number
         covariates["t_bins"][at] = clock + torch.arange(length, dtype=torch.float64) / settings.rate
         complete[at] = _complete(valid, settings.rate)
-        gain[at] = session.population.gain(gaze)
+        gain[at] = session.population.gain(gaze.position)
         rng = stream(settings.seed, session.index, kind, "screen", number)
-        pixels = gaze[:, ::-1] * np.array([-1.0, 1.0]) * session.geometry.per_degree
+        pixels = gaze.position[:, ::-1] * np.array([-1.0, 1.0]) * session.geometry.per_degree
         drive[at] = _show(session, shown.chunks(rng, pixels), covariates, at, frames, scratch / kind)
         start += length
         clock += length / settings.rate + PAUSE

@@ -18,20 +18,20 @@ HISTORY = 14.0 / 120.0
 """Seconds of stimulus history a unit has, the present frame included."""
 LAGS = (0.04, 0.065, 0.09)
 """Delays of the eye-velocity gain, in seconds."""
-HALF_SPEED = 2.0
+HALF_SPEED = 1.5
 """Smoothed eye speed in deg/s at which the gain is half way."""
 RATES = (10.0, 31.0)
 """Mean rates in spikes a second, drawn evenly in log."""
 SPONTANEOUS = 0.12
 """Firing without drive, as a fraction of the mean."""
-SEMISATURATION = 0.03
+SEMISATURATION = 0.015
 """Local contrast (root mean square) at which normalisation sets in."""
 SURROUND = 4.0
 """Blur in pixels that takes local luminance, which local contrast is measured against."""
 SIMPLE_OUTPUT = (0.1, 1.0)
 COMPLEX_OUTPUT = (0.5, 1.6)
 """Threshold and power of the output, in root mean squares of the drive."""
-SATURATION = 4.0
+SATURATION = 2.5
 """Drive, in multiples of a unit's mean, at which its response is half of what it would be without saturation."""
 
 
@@ -73,7 +73,7 @@ def draw_units(rng: np.random.Generator, count: int, geometry: Geometry) -> Unit
         phase=rng.uniform(0, 2 * np.pi, count),
         speed=rng.random(count),
         rate=np.exp(rng.uniform(math.log(RATES[0]), math.log(RATES[1]), count)),
-        gain=np.where(enhanced, rng.uniform(1.5, 2.2, count), rng.uniform(-3.2, -2.0, count)),
+        gain=np.where(enhanced, rng.uniform(1.4, 2.1, count), rng.uniform(-3.0, -1.9, count)),
         lag=rng.integers(len(LAGS), size=count),
     )
 
