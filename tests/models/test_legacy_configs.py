@@ -141,7 +141,7 @@ def test_it_trains_twenty_steps_and_every_parameter_has_a_gradient(name: str, ti
     sessions = opened(tiny_data)
     net = Twin(small(name), sessions)
     initialise(net, sessions, InitConfig(map_minutes=0.2))
-    optim = OptimConfig(lr=5e-3, weight_decay=1e-4, schedule="none", warmup_steps=0)
+    optim = OptimConfig(lr=2e-3, weight_decay=1e-4, schedule="none", warmup_steps=0)
     optimizer = build_optimizer(parameter_groups(net, optim), optim)
     steps = batches(net.train(), sessions)
     moved: set[str] = set()
