@@ -18,6 +18,8 @@ from vctrain.errors import NumericsError
 from vctrain.metrics.bps import PoissonSums
 from vctrain.models.twin import context_of
 from vctrain.training import module as module_file
+from vctrain.training.callbacks.boundaries import Boundaries
+from vctrain.training.callbacks.checkpoints import Checkpoints
 from vctrain.training.engine import build_trainer
 from vctrain.training.loss import session_losses, step_loss
 from vctrain.training.module import TwinModule
@@ -49,7 +51,9 @@ class Batches:
         return iter(self.batches)
 
 
-def fit(module: TwinModule, batches: Sequence[ClipBatch], after: Any = None, **options: Any) -> None:
+def fit(
+    module: TwinModule, batches: Sequence[ClipBatch], after: Any = None, callbacks: Sequence[Any] = (), **options: Any
+) -> None:
     """Drive ``module`` through ``batches``; ``after(step)`` is called after each."""
     import lightning.pytorch as pl
 
@@ -59,8 +63,9 @@ def fit(module: TwinModule, batches: Sequence[ClipBatch], after: Any = None, **o
                 after(batch_idx)
 
     trainer = build_trainer(
-        accelerator="cpu", devices=1, callbacks=[After()], max_epochs=1, enable_checkpointing=False, **options
-    )
+        accelerator="cpu", devices=1, callbacks=[After(), *callbacks], max_epochs=1,
+        enable_checkpointing=bool(callbacks), **options,
+    )  # fmt: skip
     trainer.fit(module, train_dataloaders=Batches(batches))
 
 
@@ -136,16 +141,23 @@ def test_c01_a_step_that_is_not_finite_is_skipped_named_and_not_counted(capsys: 
 def test_too_many_skipped_steps_end_training_with_the_state_saved(tmp_path: Path) -> None:
     module = new_module(max_skipped_steps=1)
     (tmp_path / "checkpoints").mkdir()
+    checkpoints = Checkpoints(tmp_path, 1, rank=0)
+    boundaries = Boundaries(tmp_path, module.settings, checkpoints, None)
     with pytest.raises(NumericsError, match=r"step 4\b.*session S1_2024-01-01: cids 1.*2 steps in a row") as caught:
         fit(
             module,
             [batch(0), poisoned(1), batch(2), *map(poisoned, (3, 4, 5))],
+            callbacks=[boundaries, checkpoints],
             default_root_dir=str(tmp_path),
         )
+    boundaries.close()
     assert caught.value.code == 4
     kept = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert str(tmp_path / "checkpoints" / "last.ckpt") in caught.value.hint
     assert all(bool(value.isfinite().all()) for value in kept["state_dict"].values())
+    # the step that could not be taken is behind it, and nothing of it is counted twice by a run that goes on
+    assert kept["vctrain"]["progress"]["step"] == kept["global_step"] == 5
+    assert kept["vctrain"]["progress"]["skipped_in_a_row"] == 2
 
 
 def test_accumulated_batches_make_one_step_of_their_mean_gradient() -> None:

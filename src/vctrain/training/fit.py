@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,8 @@ def train(settings: Settings, *, run_dir: Path, provenance: Mapping[str, str], a
     if keeps_records():
         directory.create_run_dir(run_dir, settings, provenance, argv)
         directory.write_contract(run_dir, [session.describe() for session in prepared.sessions])
-    with owned(run_dir):
-        return carry_out(settings, prepared, run_dir)
+    with owned(run_dir) as afterwards:
+        return carry_out(settings, prepared, run_dir, afterwards)
 
 
 def _fitted(
@@ -105,12 +105,15 @@ def train_rank(run_dir: str, checkpoint: str | None) -> dict[str, Any]:
     settings = read_settings(folder / "config.yaml")
     going_on = None if checkpoint is None else read_checkpoint(checkpoint)
     prepared = prepare(settings, settings.trainer.devices * settings.trainer.nodes, going_on)
-    with owned(folder):
-        return carry_out(settings, prepared, folder)
+    with owned(folder) as afterwards:
+        return carry_out(settings, prepared, folder, afterwards)
 
 
-def carry_out(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any]:
-    """The run in this process, or in one process a device when this one was asked for several."""
+def carry_out(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: ExitStack) -> dict[str, Any]:
+    """The run in this process, or in one process a device when this one was asked for several.
+
+    ``afterwards`` is that of `owned`.
+    """
     processes = settings.trainer.devices * settings.trainer.nodes
     if processes > 1 and not launched_externally():
         going_on = None if prepared.going_on is None else str(prepared.going_on.path)
@@ -121,10 +124,10 @@ def carry_out(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str
     if world()[0] == 0:
         console.log_to(run_dir / "run.log")
         note_sessions(settings, prepared, run_dir)
-    return _run(settings, prepared, run_dir)
+    return _run(settings, prepared, run_dir, afterwards)
 
 
-def _run(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any]:
+def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: ExitStack) -> dict[str, Any]:
     """Fit on this rank; rank 0 keeps the records."""
     rank, world_size = world()
     started = time.monotonic()
@@ -162,7 +165,8 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path) -> dict[str, Any
     train_loader = training_loader(settings, prepared, rank, lambda: trainer.global_step, kept)
     val_loader = validation_loader(sessions, "val", twin, rank, world_size, features=kept)
     path = None if going_on is None else str(going_on.path)
-    with _faults_named(settings, prepared, run_dir, watchdog), closing(boundaries), closing(watchdog):
+    afterwards.callback(boundaries.close)
+    with _faults_named(settings, prepared, run_dir, watchdog), closing(watchdog):
         trainer.fit(module, train_dataloaders=train_loader, val_dataloaders=val_loader, ckpt_path=path)
         checkpoints.save_final(trainer)
         if prepared.begun is not None:

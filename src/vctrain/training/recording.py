@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from vctrain import console
@@ -25,22 +25,24 @@ def keeps_records() -> bool:
 
 
 @contextmanager
-def owned(run_dir: Path) -> Iterator[None]:
+def owned(run_dir: Path) -> Iterator[ExitStack]:
     """Hold the run directory's lock, and write into run.json how what happens meanwhile ended.
 
-    Processes that do not keep the records pass through.
+    What is put on the stack that it gives is called after that: until then signals must not interrupt. Processes that
+    do not keep the records pass through.
     """
-    if not keeps_records():
-        with _interrupts_as_such():
-            yield
-        return
-    with locked(run_dir):
-        try:
+    with ExitStack() as afterwards:
+        if not keeps_records():
             with _interrupts_as_such():
-                yield
-        except BaseException as error:
-            _record_failure(run_dir, error)
-            raise
+                yield afterwards
+            return
+        with locked(run_dir):
+            try:
+                with _interrupts_as_such():
+                    yield afterwards
+            except BaseException as error:
+                _record_failure(run_dir, error)
+                raise
 
 
 @contextmanager

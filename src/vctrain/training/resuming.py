@@ -95,9 +95,11 @@ def resume(
     check_changes(run_dir, changed)
     settings = _with(stored, changed)
     if directory.read_run(run_dir)["state"] == "done" and not _is_longer(stored, settings):
+        if checkpoint is not None:
+            _check_is_newest(checkpoint, newest_good(run_dir))
         console.note(f"{run_dir} is done; nothing to do (more epochs: --set trainer.max_epochs=N)")
         return finished_figures(run_dir)
-    with owned(run_dir):
+    with owned(run_dir) as afterwards:
         if keeps_records():
             remove_parts(run_dir)
         found = newest_good(run_dir)
@@ -116,7 +118,7 @@ def resume(
             _say(run_dir, found, changed, processes)
         if keeps_records() and changed:
             write_atomically(config, render(settings, read_provenance(config) | {c.path: c.source for c in changed}))
-        return carry_out(settings, prepared, run_dir)
+        return carry_out(settings, prepared, run_dir, afterwards)
 
 
 def branch(checkpoint: Path, settings: Settings, sources: Mapping[str, str], new: Path, argv: Sequence[str]) -> None:

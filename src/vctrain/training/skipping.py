@@ -28,6 +28,8 @@ class Skipping:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.in_a_row = 0
+        self.failure: NumericsError | None = None
+        """What ends the run at the boundary after this step, when its state is whole again and can be saved."""
         self._last: tuple[ClipBatch, list[Tensor]] | None = None
 
     def remember(self, batch: ClipBatch, rates: Sequence[Tensor]) -> None:
@@ -35,10 +37,7 @@ class Skipping:
         self._last = (batch, [rate.detach() for rate in rates])
 
     def before_step(self, module: TwinModule) -> None:
-        """Take the gradients away if they are not finite.
-
-        Raises NumericsError, after writing last.ckpt, when too many steps in a row were skipped.
-        """
+        """Take the gradients away if they are not finite; sets `failure` when too many steps in a row were skipped."""
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
         if not gradients:
             return
@@ -57,8 +56,7 @@ class Skipping:
             console.warn(f"step {step}: {what}; skipped, {self.in_a_row} in a row of at most {self.limit}")
             return
         kept = Path(module.trainer.default_root_dir) / "checkpoints" / "last.ckpt"
-        module.trainer.save_checkpoint(kept)
-        raise NumericsError(
+        self.failure = NumericsError(
             f"step {step}: {what}; {self.in_a_row} steps in a row could not be taken",
             hint=f"lower optim.lr or optim.grad_clip, or use --set trainer.precision=32-true; the state is in {kept}",
         )

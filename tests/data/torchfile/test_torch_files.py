@@ -234,8 +234,14 @@ def test_no_flipped_bit_goes_unnoticed(tmp_path_factory: pytest.TempPathFactory,
     data[int(place * len(data))] ^= 1 << bit
     path = tmp_path_factory.mktemp("flip") / "a.pt"
     path.write_bytes(data)
-    with pytest.raises(ContractError, match=r"a\.pt"):
-        read_torch_file(path, "a checkpoint")
+    try:
+        found = read_torch_file(path, "a checkpoint").content
+    except ContractError as error:
+        assert "a.pt" in error.message  # noqa: PT017 - a flip in what nobody reads (dates, padding) is no error
+    else:
+        assert torch.equal(found["a"], torch.arange(5.0))
+        assert found["b"] == {"c": [1, "x"]}
+        assert torch.equal(found["d"], torch.ones(70))
 
 
 def test_large_archives_have_64_bit_fields(tmp_path: Path) -> None:

@@ -57,6 +57,10 @@ class Boundaries(pl.Callback):
     ) -> None:
         if (batch_idx + 1) % self.settings.trainer.accumulate:
             return
+        assert isinstance(pl_module, TwinModule)
+        if pl_module.skipping.failure is not None:
+            self.checkpoints.save_last(trainer)
+            raise pl_module.skipping.failure
         step, every = trainer.global_step, self.settings.checkpoint.every_n_steps
         decided = self.agreement.boundary()
         at_end = step % self.settings.trainer.steps_per_epoch == 0
