@@ -64,6 +64,8 @@ def smaller(arguments: list[str]) -> list[str]:
     if arguments[0] == "resume":
         # a run that goes on keeps its settings
         options = SMALLER["train"] if "--or-start" in arguments else {}
+    if "--data" in arguments:
+        options = {path: value for path, value in options.items() if not path.startswith("simulation.")}
     if arguments[0] in ("train", "resume", "finetune", "modulator-only"):
         return [*arguments, *(word for path, value in options.items() for word in ("--set", f"{path}={value}"))]
     return [*arguments, *(word for option in options.items() for word in option)]

@@ -11,6 +11,7 @@ import typer
 from vctrain import console
 from vctrain.commands import options
 from vctrain.commands.shown_runs import show_plan, show_result
+from vctrain.config.idle import refuse_idle
 from vctrain.config.resolve import DEFAULT, Resolved, resolve
 from vctrain.errors import UsageError
 from vctrain.runs.directory import plan_run_dir
@@ -106,6 +107,7 @@ def finetune(
     }
 
     resolved = resolve(preset, config or [], set_ or [], flags, base=(source, base))
+    refuse_idle(resolved.settings, resolved.provenance)
     if resolved.settings.data.path is None:
         raise UsageError(f"{checkpoint} names no recordings", hint="give --data PATH")
     if _chooses_model(resolved, source):

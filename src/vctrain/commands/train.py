@@ -10,6 +10,7 @@ from typing import Any
 from vctrain import console, presets
 from vctrain.commands import options
 from vctrain.commands.shown_runs import show_plan, show_result
+from vctrain.config.idle import refuse_idle
 from vctrain.config.layers import leaves
 from vctrain.config.resolve import SIMULATED, Resolved, resolve
 from vctrain.errors import UsageError
@@ -96,7 +97,9 @@ def _resolved(
     if preset is None and not config:
         known = ", ".join(presets.names())
         raise UsageError("no settings to train with", hint=f"add --preset NAME (there are: {known}) or --config FILE")
-    return resolve(preset, config, sets, flags, overlays=overlays)
+    resolved = resolve(preset, config, sets, flags, overlays=overlays)
+    refuse_idle(resolved.settings, resolved.provenance)
+    return resolved
 
 
 def resolved_for(
