@@ -160,3 +160,16 @@ def test_it_trains_twenty_steps_and_every_parameter_has_a_gradient(name: str, ti
         losses.append(float(loss.detach()))
     assert {name for name, p in net.named_parameters() if p.requires_grad} - moved == set()
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_gradients_are_finite_in_half_precision(name: str, tiny_data: Path) -> None:
+    """Where they are not, a gradient scaler puts off every step, and nothing is ever learned (defect A11)."""
+    torch.manual_seed(0)
+    sessions = opened(tiny_data)
+    net = Twin(small(name), sessions)
+    batch = batches(net.train(), sessions)[0]
+    with torch.autocast("cpu", torch.float16):
+        loss = step_loss(session_losses(net(batch.parts), batch), batch, 1)
+    (loss * 64).backward()
+    assert [n for n, p in net.named_parameters() if p.grad is not None and not bool(p.grad.isfinite().all())] == []

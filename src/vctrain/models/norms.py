@@ -25,6 +25,13 @@ MOMENTUM = 0.1
 """Weight of the latest batch in the running statistics."""
 
 
+def wide(x: Tensor) -> Tensor:
+    """``x`` in a type that holds sums of squares near zero and the steep gradients of their roots there.
+
+    Half precision does not: 1e-10 is 0 in it, and the gradient of rsqrt at 1e-5 infinite."""
+    return x.float() if x.dtype == torch.float16 else x
+
+
 class _Affine(nn.Module):
     """A gain ``gamma`` and offset ``beta`` of each channel ``(C,)``, or neither."""
 
@@ -47,7 +54,7 @@ class ChannelRMS(_Affine):
         super().__init__(channels, affine)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.scaled(x * torch.rsqrt(x.square().mean(1, keepdim=True) + EPS))
+        return self.scaled(x * torch.rsqrt(wide(x).square().mean(1, keepdim=True) + EPS).to(x.dtype))
 
 
 class ChannelLayerNorm(_Affine):
@@ -67,9 +74,9 @@ class SpatialNorm(_Affine):
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
-        grouped = x.unflatten(1, (self.groups, -1))
+        grouped = wide(x).unflatten(1, (self.groups, -1))
         variance, mean = torch.var_mean(grouped, (2, 4, 5), correction=0, keepdim=True)
-        return self.scaled(((grouped - mean) * torch.rsqrt(variance + EPS)).flatten(1, 2))
+        return self.scaled(((grouped - mean) * torch.rsqrt(variance + EPS)).flatten(1, 2).to(x.dtype))
 
 
 class SpatialGRN(nn.Module):
@@ -84,10 +91,10 @@ class SpatialGRN(nn.Module):
         self.beta = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        energy = x.square().sum((3, 4), keepdim=True)
+        energy = wide(x).square().sum((3, 4), keepdim=True)
         # sqrt has no gradient at zero, where a blank (mean-grey) frame puts it.
         norm = torch.sqrt(energy + EPS**2)
-        relative = norm / (norm.mean(1, keepdim=True) + EPS)
+        relative = (norm / (norm.mean(1, keepdim=True) + EPS)).to(x.dtype)
         return x * (1 + self.gamma.view(1, -1, 1, 1, 1) * relative) + self.beta.view(1, -1, 1, 1, 1)
 
 
