@@ -165,6 +165,27 @@ def test_a_killed_process_ends_the_others_with_5(killed: int, runs: Runs, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stopped", [1, 0])
+def test_a_process_that_does_not_answer_ends_the_run_with_5(stopped: int, runs: Runs, tmp_path: Path) -> None:
+    """Not in a hang: the one that waits says who it is, at which step, and for what."""
+    run = tmp_path / "run"
+    impatient = {**LASTS, "trainer.silence_minutes": 0.1}
+    process = runs.start(run, impatient, 2)
+    until(process, lambda: last_step(run) >= 8)
+    os.kill(ranks_of(process)[stopped], signal.SIGSTOP)
+    begun = time.monotonic()
+    out, _ = finish(process, 5)
+    assert time.monotonic() - begun < 60
+    said = json.loads(out)["error"]
+    assert f"rank {1 - stopped} of 2, step " in said["message"]
+    assert "did not answer" in said["message"]
+    assert "vctrain resume" in said["hint"]
+    assert state(run) == "failed"
+    finish(runs.start(run, LASTS, 2), 0)
+    assert differing(runs.whole(LASTS, 2), run) == []
+
+
+@pytest.mark.slow
 def test_processes_end_with_the_command_that_started_them(runs: Runs, tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = runs.start(run, LASTS, 2)
