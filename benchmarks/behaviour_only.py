@@ -40,10 +40,10 @@ def write_session(folder: Path, index: int, units: int, minutes: float, seed: in
     for number, length in enumerate(lengths):
         rng = stream(seed, index, "gaze", number)
         gaze = trial_gaze(rng, length, RATE, FREE_VIEWING)
-        seen, valid = track(rng, gaze, RATE) if noisy else (gaze, np.ones(length, bool))
+        seen, valid = track(rng, gaze, RATE) if noisy else (gaze.position, np.ones(length, bool))
         gazes.append(seen)
         tracked.append(valid)
-        gains.append(population.gain(gaze).numpy().astype(np.float64))
+        gains.append(population.gain(gaze.position).numpy().astype(np.float64))
         guesses.append(population.gain(seen).numpy().astype(np.float64))
     gain, guess = np.concatenate(gains), np.concatenate(guesses)
     rate_true = drawn.rate / RATE * gain / gain.mean(0)
