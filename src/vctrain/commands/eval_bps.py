@@ -34,6 +34,7 @@ Out = Annotated[
 
 
 def eval_bps(
+    context: typer.Context,
     targets: Targets,
     data: options.Data = None,
     data_root: options.DataRoot = None,
@@ -74,16 +75,7 @@ def eval_bps(
 
     if out is not None:
         check_folder(out)
-    chosen = options.types_of(types)
-    question = Question(
-        data=data,
-        data_root=data_root,
-        split=split.value,
-        types=None if chosen is None else tuple(chosen),
-        null=null.value,
-        devices=devices or 1,
-        accelerator=(accelerator or options.Accelerator.auto).value,
-    )
+    question = Question(**options.question(context.params), null=null.value, devices=devices or 1)
     results = evaluate_all(targets, question, compare=paired, replicates=replicates)
     for result in results:
         for text in result["notes"]:

@@ -42,6 +42,7 @@ Scratch = Annotated[bool, typer.Option("--compare-scratch", help="Also train fro
 
 
 def finetune(
+    context: typer.Context,
     checkpoint: Target,
     preset: options.Preset = None,
     data: options.Data = None,
@@ -88,15 +89,7 @@ def finetune(
     from vctrain.training.starting import settings_of
 
     source, base = settings_of(checkpoint)
-    flags = {
-        "seed": seed,
-        "data.path": data,
-        "data.root": data_root,
-        "data.types": options.types_of(types),
-        "trainer.max_minutes": max_minutes,
-        "trainer.devices": devices,
-        "trainer.nodes": nodes,
-        "trainer.accelerator": None if accelerator is None else accelerator.value,
+    flags = options.flags(context.params) | {
         "start.checkpoint": checkpoint,
         "start.load": load.value,
         "start.freeze_vision": freeze_vision or None,

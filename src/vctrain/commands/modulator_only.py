@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typer
+
 from vctrain import console
 from vctrain.commands import options
 from vctrain.commands.train import begin
@@ -14,6 +16,7 @@ MODEL = "modulator_only_convgru"
 
 
 def modulator_only(
+    context: typer.Context,
     preset: options.Preset = None,
     data: options.Data = None,
     data_root: options.DataRoot = None,
@@ -44,16 +47,7 @@ def modulator_only(
     """
     console.configure(json=json, quiet=quiet, debug=debug)
     limit_time(time_limit)
-    flags = {
-        "seed": seed,
-        "data.path": data,
-        "data.root": data_root,
-        "data.types": options.types_of(types),
-        "trainer.max_minutes": max_minutes,
-        "trainer.devices": devices,
-        "trainer.nodes": nodes,
-        "trainer.accelerator": None if accelerator is None else accelerator.value,
-    }
+    flags = options.flags(context.params)
     named = any(text.partition("=")[0].strip() in ("model", "model.base") for text in set_ or [])
     sets = [*(set_ or []), *([] if named else [f"model={MODEL}"])]
     if preset is not None and not any(text.startswith("regularization") for text in sets):

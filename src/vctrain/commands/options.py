@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -116,3 +117,32 @@ def types_of(text: str | None) -> list[str] | None:
     if types == []:
         raise UsageError("--types names no type", hint="such as --types gaborium,backimage")
     return types
+
+
+def flags(given: Mapping[str, Any]) -> dict[str, object]:
+    """What the options that all verbs of training share say, by dotted path of the setting; None: not given.
+
+    ``given`` are the parameters of the verb, as ``context.params`` has them.
+    """
+    return {
+        "seed": given["seed"],
+        "data.path": given["data"],
+        "data.root": given["data_root"],
+        "data.types": types_of(given["types"]),
+        "trainer.max_minutes": given["max_minutes"],
+        "trainer.devices": given["devices"],
+        "trainer.nodes": given["nodes"],
+        "trainer.accelerator": None if given["accelerator"] is None else Accelerator(given["accelerator"]).value,
+    }
+
+
+def question(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options that all verbs of evaluation share say, as fields of `vctrain.evaluation.evaluate.Question`."""
+    types = types_of(given["types"])
+    return {
+        "data": given["data"],
+        "data_root": given["data_root"],
+        "split": Split(given["split"]).value,
+        "types": None if types is None else tuple(types),
+        "accelerator": Accelerator(given["accelerator"] or Accelerator.auto).value,
+    }

@@ -16,6 +16,7 @@ Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="rates.npz of a
 
 
 def predict(
+    context: typer.Context,
     checkpoint: Target,
     out: Out,
     data: options.Data = None,
@@ -41,14 +42,7 @@ def predict(
     from vctrain.evaluation.evaluate import Question
     from vctrain.evaluation.predict import predict as write_rates
 
-    chosen = options.types_of(types)
-    question = Question(
-        data=data,
-        data_root=data_root,
-        split=split.value,
-        types=None if chosen is None else tuple(chosen),
-        accelerator=(accelerator or options.Accelerator.auto).value,
-    )
+    question = Question(**options.question(context.params))
     result = write_rates(checkpoint, question, out)
     for text in result["notes"]:
         console.note(text)

@@ -28,6 +28,7 @@ OrStart = Annotated[
 
 
 def resume(
+    context: typer.Context,
     target: Target,
     or_start: OrStart = False,
     preset: options.Preset = None,
@@ -63,16 +64,7 @@ def resume(
     """
     console.configure(json=json, quiet=quiet, debug=debug)
     limit_time(time_limit)
-    flags = {
-        "seed": seed,
-        "data.path": data,
-        "data.root": data_root,
-        "data.types": options.types_of(types),
-        "trainer.max_minutes": max_minutes,
-        "trainer.devices": devices,
-        "trainer.nodes": nodes,
-        "trainer.accelerator": None if accelerator is None else accelerator.value,
-    }
+    flags = options.flags(context.params)
     if not or_start and preset is not None:
         raise UsageError("--preset has no effect on a run that goes on", hint="leave it out, or add --or-start")
     described = None

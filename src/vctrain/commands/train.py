@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from vctrain import console, presets
 from vctrain.commands import options
 from vctrain.commands.shown_runs import show_plan, show_result
@@ -22,6 +24,7 @@ QUICK = "quick"
 
 
 def train(
+    context: typer.Context,
     preset: options.Preset = None,
     data: options.Data = None,
     data_root: options.DataRoot = None,
@@ -54,16 +57,7 @@ def train(
       vctrain train --preset gaborium --dry-run
     """
     console.configure(json=json, quiet=quiet, debug=debug)
-    flags = {
-        "seed": seed,
-        "data.path": data,
-        "data.root": data_root,
-        "data.types": options.types_of(types),
-        "trainer.max_minutes": max_minutes,
-        "trainer.devices": devices,
-        "trainer.nodes": nodes,
-        "trainer.accelerator": None if accelerator is None else accelerator.value,
-    }
+    flags = options.flags(context.params)
     limit_time(time_limit)
     begin("train", preset, config or [], set_ or [], flags, run_dir, dry_run)
 
