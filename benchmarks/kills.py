@@ -19,13 +19,14 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import vctrain.training.resuming  # noqa: F401 - loaded once, for all commands
+from benchmarks.same_run import differing
 from vctrain import cli
 from vctrain.config.simulation import SimulationConfig
 from vctrain.data.simulation import simulate
@@ -186,32 +187,6 @@ def _phase(run: Path) -> str:
     rows = metrics.read_text().splitlines() if metrics.exists() else []
     validated = any(row.startswith(f"{step},") for row in rows)
     return "validation" if step % STEPS_PER_EPOCH == 0 and not validated else "steps"
-
-
-def differing(one: Path, other: Path) -> list[str]:
-    """What two finished runs do not have in common, in words."""
-    found = []
-    names = [sorted(path.name for path in (run / "checkpoints").iterdir()) for run in (one, other)]
-    if names[0] != names[1]:
-        found.append(f"files {names[0]} and {names[1]}")
-    for name in ("last.ckpt", "best.ckpt"):
-        contents = [torch.load(run / "checkpoints" / name, weights_only=True) for run in (one, other)]
-        found += [f"{name}: {where}" for where in _unequal(*contents) if not where.endswith("/stopped_epoch")]
-    if (one / "metrics.csv").read_bytes() != (other / "metrics.csv").read_bytes():
-        found.append("metrics.csv")
-    return found
-
-
-def _unequal(one: Any, other: Any, where: str = "") -> list[str]:
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        return [] if one.dtype == other.dtype and torch.equal(one, other) else [where]
-    if isinstance(one, Mapping) and isinstance(other, Mapping) and one.keys() == other.keys():
-        return [found for key in one for found in _unequal(one[key], other[key], f"{where}/{key}")]
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
-        return [
-            found for i, pair in enumerate(zip(one, other, strict=True)) for found in _unequal(*pair, f"{where}/{i}")
-        ]
-    return [] if one == other or (one != one and other != other) else [where]
 
 
 if __name__ == "__main__":

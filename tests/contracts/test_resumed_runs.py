@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from made_runs import differing, events, stopping
+from made_runs import events, stopping
 from made_sessions import MODEL, settings
 
+from benchmarks.same_run import differing
 from vctrain.config.schema import Settings
 from vctrain.errors import ContractError, PreemptedError, UsageError
 from vctrain.runs.checkpoint_files import newest_good

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_runs import LAUNCHER, config_file, events, last_step, state, steps_of, unequal
+from made_runs import LAUNCHER, config_file, events, last_step, state, steps_of
 
+from benchmarks.same_run import unequal
 from vctrain.runs.metrics_file import MetricsFile
 
 pytestmark = pytest.mark.slurm

@@ -11,19 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from made_runs import (
-    config_file,
-    differing,
-    environment,
-    events,
-    finish,
-    last_step,
-    state,
-    steps_of,
-    until,
-    vctrain,
-)
+from made_runs import config_file, environment, events, finish, last_step, state, steps_of, until, vctrain
 
+from benchmarks.same_run import differing
 from vctrain.runs.checkpoints import read_checkpoint
 from vctrain.runs.lock import NAME
 
@@ -51,6 +41,11 @@ class Runs:
         if not (self.folder / name).exists():
             finish(self.start(self.folder / name, settings, processes), 0)
         return self.folder / name
+
+    def check_it_goes_on(self, run: Path, settings: dict[str, object], processes: int = 1) -> None:
+        """Resumed to its end, the run is the one that nobody stopped."""
+        finish(self.start(run, settings, processes), 0)
+        assert differing(self.whole(settings, processes), run) == []
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +86,7 @@ def test_a_signal_in_training_saves_and_the_run_goes_on(number: signal.Signals, 
     until(process, lambda: last_step(run) >= 8)
     process.send_signal(number)
     check_stopped(process, run, number.name)
-    finish(runs.start(run, LASTS), 0)
-    assert differing(runs.whole(LASTS), run) == []
+    runs.check_it_goes_on(run, LASTS)
 
 
 @pytest.mark.slow
@@ -103,8 +97,7 @@ def test_a_signal_in_a_validation(processes: int, runs: Runs, tmp_path: Path) ->
     until(process, lambda: len(events(run, "validated")) >= 3)
     process.send_signal(signal.SIGTERM)
     check_stopped(process, run, "stopped at step")
-    finish(runs.start(run, VALIDATES, processes), 0)
-    assert differing(runs.whole(VALIDATES, processes), run) == []
+    runs.check_it_goes_on(run, VALIDATES, processes)
 
 
 @pytest.mark.slow
@@ -116,8 +109,7 @@ def test_a_signal_while_saving(wanted: str, runs: Runs, tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     check_stopped(process, run, "SIGTERM")
     assert not list((run / "checkpoints").glob(".*"))
-    finish(runs.start(run, SAVES), 0)
-    assert differing(runs.whole(SAVES), run) == []
+    runs.check_it_goes_on(run, SAVES)
 
 
 @pytest.mark.slow
@@ -130,8 +122,7 @@ def test_a_signal_before_there_is_anything_to_save(number: int, code: int, runs:
     out, _ = finish(process, code)
     assert json.loads(out)["error"]["code"] == code
     assert not run.exists() or state(run) in ("interrupted", "created")
-    finish(runs.start(run, LASTS), 0)
-    assert differing(runs.whole(LASTS), run) == []
+    runs.check_it_goes_on(run, LASTS)
 
 
 @pytest.mark.slow
@@ -142,47 +133,34 @@ def test_one_process_that_is_told_stops_all(told: int, runs: Runs, tmp_path: Pat
     until(process, lambda: last_step(run) >= 8)
     os.kill(ranks_of(process)[told], signal.SIGTERM)
     check_stopped(process, run, "stopped at step")
-    finish(runs.start(run, LASTS, 2), 0)
-    assert differing(runs.whole(LASTS, 2), run) == []
+    runs.check_it_goes_on(run, LASTS, 2)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", [1, 0])
-def test_a_killed_process_ends_the_others_with_5(killed: int, runs: Runs, tmp_path: Path) -> None:
+@pytest.mark.parametrize("which", [1, 0])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_process_that_is_killed_or_does_not_answer_ends_the_others_with_5(
+    number: signal.Signals, which: int, runs: Runs, tmp_path: Path
+) -> None:
+    """Not in a hang: the command names the process that was killed; one that waits says where, and for whom."""
     run = tmp_path / "run"
-    process = runs.start(run, LASTS, 2)
+    process = runs.start(run, {**LASTS, "trainer.silence_minutes": 0.1}, 2)
     until(process, lambda: last_step(run) >= 8)
-    others = ranks_of(process)
-    os.kill(others[killed], signal.SIGKILL)
-    begun = time.monotonic()
-    out, _ = finish(process, 5)
-    assert time.monotonic() - begun < 60
-    assert f"rank {killed} of 2" in json.loads(out)["error"]["message"]
-    assert state(run) == "failed"
-    assert not any(Path(f"/proc/{rank}").exists() for rank in others)
-    finish(runs.start(run, LASTS, 2), 0)
-    assert differing(runs.whole(LASTS, 2), run) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("stopped", [1, 0])
-def test_a_process_that_does_not_answer_ends_the_run_with_5(stopped: int, runs: Runs, tmp_path: Path) -> None:
-    """Not in a hang: the one that waits says who it is, at which step, and for what."""
-    run = tmp_path / "run"
-    impatient = {**LASTS, "trainer.silence_minutes": 0.1}
-    process = runs.start(run, impatient, 2)
-    until(process, lambda: last_step(run) >= 8)
-    os.kill(ranks_of(process)[stopped], signal.SIGSTOP)
+    ranks = ranks_of(process)
+    os.kill(ranks[which], number)
     begun = time.monotonic()
     out, _ = finish(process, 5)
     assert time.monotonic() - begun < 60
     said = json.loads(out)["error"]
-    assert f"rank {1 - stopped} of 2, step " in said["message"]
-    assert "did not answer" in said["message"]
-    assert "vctrain resume" in said["hint"]
+    if number == signal.SIGKILL:
+        assert f"rank {which} of 2" in said["message"]
+    else:
+        assert f"rank {1 - which} of 2, step " in said["message"]
+        assert "did not answer" in said["message"]
+        assert "vctrain resume" in said["hint"]
     assert state(run) == "failed"
-    finish(runs.start(run, LASTS, 2), 0)
-    assert differing(runs.whole(LASTS, 2), run) == []
+    assert not any(Path(f"/proc/{rank}").exists() for rank in ranks)
+    runs.check_it_goes_on(run, LASTS, 2)
 
 
 @pytest.mark.slow
@@ -221,8 +199,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(runs: Runs, tmp_path: Path) ->
     after = {path.name: path.read_bytes() for path in (run / "checkpoints").iterdir()}
     assert after["last.ckpt"] == before["last.ckpt"]
     assert all(after[name] == content for name, content in before.items() if name != "previous.ckpt")
-    finish(runs.start(run, LASTS), 0)
-    assert differing(runs.whole(LASTS), run) == []
+    runs.check_it_goes_on(run, LASTS)
 
 
 @pytest.mark.slow
