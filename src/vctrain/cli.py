@@ -21,7 +21,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from vctrain import __version__, console
-from vctrain.errors import FaultError, PreemptedError, Terminated, UsageError, VctrainError
+from vctrain.errors import FaultError, PreemptedError, Terminated, UsageError, VctrainError, is_out_of_memory
 from vctrain.runs.files import FULL
 
 VERBS: Mapping[str, tuple[str, str]] = {
@@ -154,12 +154,12 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         if isinstance(leaving.__context__, BrokenPipeError):
             _leave_closed_pipe()
         raise
-    except MemoryError:
-        _end(FaultError("out of memory", hint=_LESS_MEMORY), arguments)
-    except RuntimeError as error:
-        if not _out_of_memory(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
-        _end(FaultError(f"out of memory: {console.one_line(str(error))[:200]}", hint=_LESS_MEMORY), arguments)
+        said = f": {console.one_line(str(error))[:200]}" if str(error) else ""
+        hint = "lower data.batch_clips or data.clip_frames"
+        _end(FaultError(f"out of memory{said}", hint=hint), arguments)
     except OSError as error:
         if error.errno not in _ENVIRONMENT:
             raise
@@ -168,14 +168,6 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     if code == INTERRUPTED:
         _end_interrupted(arguments)
     sys.exit(code if arguments and isinstance(code, int) else 0 if arguments else UsageError.code)
-
-
-_LESS_MEMORY = "lower data.batch_clips or data.clip_frames"
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch found no memory: on a GPU it has a class for that, on the CPU only words (alloc_cpu.cpp)."""
-    return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator: " in str(error)
 
 
 _signals: list[int] = []

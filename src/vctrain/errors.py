@@ -67,6 +67,19 @@ class Terminated(KeyboardInterrupt):
     """The process was told to end (SIGTERM) before anything could be saved: exit code 143."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python or torch found no memory: on a GPU torch has a class for that, on a CPU only words
+    (alloc_cpu.cpp).
+
+    >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("shapes differ"))
+    (True, False)
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    words = ("DefaultCPUAllocator: ", "out of memory")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
 BY_CODE: dict[int, type[VctrainError]] = {
     kind.code: kind for kind in (VctrainError, UsageError, ContractError, NumericsError, FaultError, PreemptedError)
 }

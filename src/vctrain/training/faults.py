@@ -6,13 +6,12 @@ import re
 
 import torch
 
-from vctrain.errors import FaultError, LostProcessError, VctrainError
+from vctrain.errors import FaultError, LostProcessError, VctrainError, is_out_of_memory
 from vctrain.runs.files import FULL
 
 _LOST = re.compile(
     r"gloo|connection (closed|reset)|socket timeout|timed out (waiting|after)|watchdog|nccl|broken pipe|peer", re.I
 )
-_NO_MEMORY = re.compile(r"can't allocate memory|cannot allocate memory|out of memory", re.I)
 
 
 def as_fault(error: BaseException, where: str, run_dir: object) -> VctrainError | None:
@@ -21,7 +20,7 @@ def as_fault(error: BaseException, where: str, run_dir: object) -> VctrainError 
     ``where`` is this process's place (`Watchdog.place`).
     """
     again = f"vctrain resume {run_dir} goes on from the last checkpoint"
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
+    if is_out_of_memory(error):
         return FaultError(f"out of memory ({where})", hint="lower data.batch_clips or data.clip_frames")
     if isinstance(error, RuntimeError) and _is_lost(error):
         first = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
@@ -35,5 +34,8 @@ def as_fault(error: BaseException, where: str, run_dir: object) -> VctrainError 
 
 
 def _is_lost(error: RuntimeError) -> bool:
-    distributed = torch.distributed.is_available() and isinstance(error, torch.distributed.DistError)
-    return distributed or bool(_LOST.search(str(error)))
+    if not torch.distributed.is_available():
+        return False
+    # Words count only where there is somebody to lose; the rendezvous has errors of its own.
+    named = torch.distributed.is_initialized() and bool(_LOST.search(str(error)))
+    return named or isinstance(error, torch.distributed.DistError)

@@ -205,7 +205,7 @@ def _faults_named(settings: Settings, prepared: Prepared, run_dir: Path, watchdo
             if largest is None
             else f"{largest} clips fit: --set data.batch_clips={largest}, or lower data.clip_frames",
         ) from error
-    except Exception as error:
+    except (OSError, MemoryError, RuntimeError) as error:
         fault = as_fault(error, watchdog.place, run_dir)
         if fault is None:
             raise
