@@ -26,7 +26,7 @@ from benchmarks.measure import run_measured
 from vctrain.config.resolve import resolve
 from vctrain.data.loader import TrainLoader
 from vctrain.training import features
-from vctrain.training.fit import reads_of
+from vctrain.training.loaders import reads_of
 from vctrain.training.loss import session_losses, step_loss
 from vctrain.training.optimizer import build_optimizer, parameter_groups
 from vctrain.training.prepare import prepare
@@ -69,7 +69,7 @@ def _steps(settings: Any, steps: int) -> dict[str, float]:
         batch = loader.batch(number)
         loss = step_loss(session_losses(twin(batch.parts), batch), batch, 1)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         return time.perf_counter() - begin
 

@@ -122,6 +122,7 @@ def _check(session: Session, samples: Samples) -> None:
     (starts,) = _starts(session, 50, 0, 1)
     ours, theirs = session.gather(starts, frames=1), default_collate([samples[start] for start in starts.tolist()])
     assert ours.behavior is not None
+    assert ours.stim is not None
     found = {"stim": ours.stim, "robs": ours.robs[:, 0], "dfs": ours.dfs[:, 0], "behavior": ours.behavior[:, -1]}
     assert all(torch.equal(found[name], theirs[name]) for name in theirs)
 

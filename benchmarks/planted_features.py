@@ -160,10 +160,11 @@ def main() -> None:
     with workplace(options) as folder:
         quick = ["--preset", "gaborium", "--config", str(quick_config("gaborium", folder / "quick.yaml"))]
         # Stem alone, no alignment, no behaviour: every run then takes seconds.
+        plain: dict[str, object]
         plain = {"model.adapter": {"type": "none"}, "model.modulator": {"type": "none"}, "model.convnet.blocks": []}
         plain |= {"trainer.max_epochs": EPOCHS}
         base = folder / "base"
-        length = {"trainer.steps_per_epoch": base_steps // EPOCHS}
+        length: dict[str, object] = {"trainer.steps_per_epoch": base_steps // EPOCHS}
         run_measured(["train", *quick, "--data", str(data), "--run-dir", str(base), *sets(plain | length)])
         planted = write_planted(base, data, folder / "planted", options.alive, options.seed)
         runs = []

@@ -73,7 +73,7 @@ def main() -> None:
     ):
         samplers = [
             ClipSampler(
-                [Recorded(frames // 4, index) for index in range(4)],  # type: ignore[misc]
+                [Recorded(frames // 4, index) for index in range(4)],
                 batch_clips=32, context=30, clip_frames=64, seed=0, **changes,  # type: ignore[arg-type]
             )
             for frames in SIZES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ def write_sessions(
     first = folder / _name(0) / "gaborium.dset"
     first.parent.mkdir(parents=True)
     with first.open("wb") as file:
-        torch.save({"covariates": covariates, "metadata": {}}, SparseWriter(file))
+        torch.save({"covariates": covariates, "metadata": {}}, cast(IO[bytes], SparseWriter(file)))
         file.truncate()
     for index in range(sessions):
         name = _name(index)

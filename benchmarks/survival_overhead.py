@@ -16,13 +16,15 @@ import os
 import statistics
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 
-from vctrain.config.resolve import resolve
+from benchmarks.kills import MODEL
+from vctrain.config.resolve import read_settings, resolve
 from vctrain.config.schema import CheckpointConfig, Settings
 from vctrain.config.simulation import SimulationConfig
 from vctrain.data.simulation import simulate
@@ -30,11 +32,10 @@ from vctrain.runs import directory
 from vctrain.runs.supervisor import run_ranks
 from vctrain.training import fit
 from vctrain.training.callbacks.boundaries import Boundaries
+from vctrain.training.callbacks.checkpoints import Checkpoints
 from vctrain.training.callbacks.watchdog import Watchdog
 from vctrain.training.module import TwinModule
 from vctrain.training.prepare import prepare
-
-from .kills import MODEL
 
 SIMULATION = SimulationConfig(sessions=2, units=8, minutes=3.0, size=32, types=("gaborium",), seed=5)
 HOOKS = {
@@ -81,7 +82,7 @@ class _Unseeded:
 def measure(folder: str, steps: int) -> dict[str, Any]:
     """One run in this process, as `vctrain.training.fit.train_rank` does it."""
     run = Path(folder)
-    settings = fit.read_settings(run / "config.yaml")
+    settings = read_settings(run / "config.yaml")
     blocks = Blocks(steps)
     for kind, names in HOOKS.items():
         for name in names:
@@ -93,19 +94,20 @@ def measure(folder: str, steps: int) -> dict[str, Any]:
         torch.default_generator = generator if blocks.on else _Unseeded()  # type: ignore[assignment]
         return training_step(*arguments)
 
-    TwinModule.training_step = unseeded  # type: ignore[method-assign]
+    TwinModule.training_step = unseeded  # type: ignore[method-assign, assignment]
     made = fit._callbacks
     fit._callbacks = lambda settings, *ours: [blocks, *made(settings, *ours)]
-    save = fit.Checkpoints.save_last
+    save = Checkpoints.save_last
 
     def timed(checkpoints: Any, trainer: pl.Trainer) -> None:
         begun = time.perf_counter()
         save(checkpoints, trainer)
         blocks.saving.append(time.perf_counter() - begun)
 
-    fit.Checkpoints.save_last = timed  # type: ignore[method-assign]
+    Checkpoints.save_last = timed  # type: ignore[method-assign, assignment]
     prepared = prepare(settings, settings.trainer.devices)
-    fit.carry_out(settings, prepared, run)
+    with ExitStack() as afterwards:
+        fit.carry_out(settings, prepared, run, afterwards)
     return {"on": blocks.seconds[True], "off": blocks.seconds[False], "saving": blocks.saving}
 
 

@@ -19,7 +19,7 @@ from vctrain.evaluation.evaluate import Question, open_for
 from vctrain.models.build import AnyTwin
 from vctrain.runs.checkpoints import read_checkpoint
 from vctrain.runs.files import refuse_existing, write_new
-from vctrain.training.engine import resolve_accelerator
+from vctrain.training.engine import device_of, resolve_accelerator
 from vctrain.training.loaders import validation_loader
 
 _ROWS = 65_536
@@ -46,7 +46,7 @@ def predict(target: str, question: Question, output: Path) -> dict[str, Any]:
         names = ", ".join(session.name for session in matched.sessions[:4])
         raise UsageError(f"{output}: a .dset holds one session, and there are {names}", hint="write an .npz")
     twin = checkpoint.build()
-    device = torch.device("cuda" if resolve_accelerator(question.accelerator) == "gpu" else "cpu")
+    device = device_of(resolve_accelerator(question.accelerator))
     sessions = {}
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
         for session in matched.sessions:

@@ -16,9 +16,9 @@ from vctrain.data.clips import ClipBatch, SessionClips
 from vctrain.data.loader import EvalLoader
 from vctrain.data.session import Session
 from vctrain.errors import NumericsError
-from vctrain.metrics.bps import RATE_FLOOR
+from vctrain.metrics.bps import poisson_sums
 from vctrain.models.build import AnyTwin
-from vctrain.training.engine import build_trainer, world
+from vctrain.training.engine import build_trainer, leave, world
 from vctrain.training.loaders import validation_loader
 
 Floats = NDArray[np.float64]
@@ -73,11 +73,11 @@ class _Scoring(pl.LightningModule):
         parts = tuple(trimmed(part, self.loader.context - self.twin.context) for part in batch.parts)
         for part, rate in zip(parts, self.twin(parts), strict=True):
             place, starts = self.loader.starts(batch.step)
-            session = self.loader.sessions[place]
-            trial = torch.from_numpy(session.trials_at(starts)).to(self.device)
-            self.sums[part.session].index_add_(0, trial, clip_sums(rate, part)[: len(starts)])
-            if part.rate_true is not None:
-                self.oracle[part.session].index_add_(0, trial, clip_sums(part.rate_true, part)[: len(starts)])
+            trial = torch.from_numpy(self.loader.sessions[place].trials_at(starts)).to(self.device)
+            for sums, predicted in ((self.sums, rate), (self.oracle, part.rate_true)):
+                if predicted is not None:
+                    of_clips = poisson_sums(predicted, part.robs, part.dfs, dim=1)
+                    sums[part.session].index_add_(0, trial, of_clips[: len(starts)])
 
     def on_validation_epoch_end(self) -> None:
         for index in self.sessions:
@@ -104,16 +104,6 @@ def trimmed(part: SessionClips, extra: int) -> SessionClips:
     )
 
 
-def clip_sums(rate: Tensor, part: SessionClips) -> Tensor:
-    """The four sums over the frames of each clip that count, (n, 4, U) float64; what does not count may be NaN."""
-    valid = (part.dfs > 0).expand_as(part.robs)
-    zero = torch.zeros((), dtype=torch.float64, device=rate.device)
-    spikes = torch.where(valid, part.robs.double(), zero)
-    predicted = torch.where(valid, rate.double(), zero)
-    log = torch.where(valid, spikes * predicted.clamp_min(RATE_FLOOR).log(), zero)
-    return torch.stack([valid.double().sum(1), spikes.sum(1), predicted.sum(1), log.sum(1)], dim=1)
-
-
 def score(
     twin: AnyTwin,
     sessions: Sequence[Session],
@@ -133,6 +123,7 @@ def score(
     module = _Scoring(twin, {session.index: session for session in sessions}, loader)
     trainer = build_trainer(accelerator=accelerator, devices=devices, enable_checkpointing=False)
     trainer.validate(module, dataloaders=loader, verbose=False)
+    leave()
     return [_collected(session, module) for session in sessions]
 
 

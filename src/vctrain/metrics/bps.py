@@ -8,8 +8,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-RATE_FLOOR = 1e-8
-"""Rates enter the logarithm as ``max(rate, 1e-8)``; one definition for every figure."""
+from vctrain.metrics.poisson import RATE_FLOOR, bits_per_spike
+
+
+def poisson_sums(rate: Tensor, robs: Tensor, dfs: Tensor, dim: int) -> Tensor:
+    """n, sum r, sum rhat and sum r ln max(rhat, 1e-8) over the entries of ``dim`` that count, float64 ``(..., 4, U)``.
+
+    ``rate`` and ``robs`` are ``(..., U)`` spikes per bin, ``dfs`` ``(..., U)`` or ``(..., 1)``. What does not count may
+    be anything, NaN included.
+    """
+    valid = (dfs > 0).expand_as(robs)
+    zero = torch.zeros((), dtype=torch.float64, device=robs.device)
+    spikes = torch.where(valid, robs.double(), zero)
+    predicted = torch.where(valid, rate.double(), zero)
+    log = torch.where(valid, spikes * predicted.clamp_min(RATE_FLOOR).log(), zero)
+    return torch.stack([part.sum(dim) for part in (valid.double(), spikes, predicted, log)], dim=-2)
 
 
 @dataclass
@@ -36,13 +49,8 @@ class PoissonSums:
 
         Entries with ``dfs`` 0 do not count, whatever they hold (NaN included).
         """
-        units = robs.shape[-1]
-        valid = (dfs > 0).expand_as(robs).reshape(-1, units)
-        zero = torch.zeros((), dtype=torch.float64, device=robs.device)
-        spikes = torch.where(valid, robs.reshape(-1, units).double(), zero)
-        predicted = torch.where(valid, rate.reshape(-1, units).double(), zero)
-        log = torch.where(valid, spikes * predicted.clamp_min(RATE_FLOOR).log(), zero)
-        return cls(valid.double().sum(0), spikes.sum(0), predicted.sum(0), log.sum(0))
+        rates, counts, valid = (part.expand_as(robs).reshape(-1, robs.shape[-1]) for part in (rate, robs, dfs))
+        return cls.from_stacked(poisson_sums(rates, counts, valid, dim=0))
 
     def __add__(self, other: PoissonSums) -> PoissonSums:
         return PoissonSums(
@@ -69,11 +77,7 @@ class PoissonSums:
         difference of Poisson log-likelihoods in bits, per observed spike (Brenner et al. 2000; Pillow et al. 2008). May
         be negative.
         """
-        spikes = self.spikes
-        mean = spikes / self.frames
-        null = spikes * mean.clamp_min(RATE_FLOOR).log() - spikes
-        gain = (self.log_likelihood - self.rate - null) / (spikes * math.log(2.0))
-        return torch.where(spikes > 0, gain, torch.full_like(gain, math.nan))
+        return torch.from_numpy(bits_per_spike(self.stacked().cpu().numpy()))
 
 
 def mean_over_units(bps: Tensor) -> float | None:

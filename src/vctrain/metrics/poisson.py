@@ -1,6 +1,6 @@
 """Bits per spike, and how it answers to its sums, in numpy, for many sets of sums at once.
 
-The same figure as `vctrain.metrics.bps.PoissonSums.bits_per_spike`, whose definition holds.
+The one formula of bits per spike: whoever has sums, of one split or of a thousand resamplings, comes here.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from vctrain.metrics.bps import RATE_FLOOR
-
 Floats = NDArray[np.float64]
+RATE_FLOOR = 1e-8
+"""Rates enter the logarithm as ``max(rate, 1e-8)``; one definition for every figure."""
 
 
 def bits_per_spike(sums: Floats, null_rate: Floats | None = None) -> Floats:
     """BPS (..., U) of sums (..., 4, U) over frames: n, sum r, sum rhat, sum r ln rhat; NaN without a spike.
 
-    The null model is the mean rate on the same frames, or ``null_rate`` (U,) spikes a bin.
+    ``[(sum r ln rhat - sum rhat) - (sum r ln m - n m)] / (sum r ln 2)``: the difference of Poisson log-likelihoods to a
+    null model of rate m, in bits, per observed spike (Brenner et al. 2000; Pillow et al. 2008). May be negative. m is
+    the mean rate on the same frames, or ``null_rate`` (U,) spikes a bin.
     """
     return with_gradient(sums, null_rate)[0]
 
@@ -30,7 +32,8 @@ def with_gradient(sums: Floats, null_rate: Floats | None = None) -> tuple[Floats
         mean = spikes / frames if null_rate is None else np.broadcast_to(null_rate, spikes.shape)
         log_mean = np.log(np.maximum(mean, RATE_FLOOR))
         nats = spikes * math.log(2.0)
-        gain = (log_likelihood - rate - (spikes * log_mean - mean * frames)) / nats
+        expected = spikes if null_rate is None else mean * frames
+        gain = (log_likelihood - rate - (spikes * log_mean - expected)) / nats
         # For the mean rate of the same frames the derivative of the null model by its rate is 0.
         by_spikes = -log_mean / nats - gain / spikes
         gradient = np.stack([mean / nats, by_spikes, -1.0 / nats, 1.0 / nats], axis=-2)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -33,6 +32,7 @@ from vctrain.data.stimulus_cache import content_digest
 from vctrain.errors import FaultError, NumericsError, UsageError
 from vctrain.models.build import AnyTwin
 from vctrain.models.legacy.twin import LegacyTwin
+from vctrain.training.engine import autocast, device_of
 from vctrain.training.freezing import digest_of
 from vctrain.training.loading import VISION
 
@@ -40,7 +40,6 @@ _VERSION = 1
 """Raised whenever the same content gives other numbers."""
 PIECE_FRAMES = 256
 """Frames computed in one pass."""
-AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 FLAG = "--cache-features"
 
 
@@ -199,13 +198,12 @@ def _make(plan: FeaturePlan, planned: Planned, twin: AnyTwin, session: Session) 
 
 def _computed(plan: FeaturePlan, planned: Planned, twin: AnyTwin, session: Session) -> Iterator[torch.Tensor]:
     """The features of one session in order, ``(n, h, w, C)`` on the CPU."""
-    device = _device(plan.accelerator)
-    autocast = AUTOCAST.get(plan.precision)
+    device = device_of(plan.accelerator)
     twin.to(device)
     try:
         for start, stop in planned.frames.chunks(PIECE_FRAMES):
             part = session.gather([start], context=twin.vision_history, frames=stop - start).to(device)
-            with torch.no_grad(), torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+            with torch.no_grad(), autocast(device, plan.precision):
                 seen = twin.see(part)[0]
             if not bool(seen.isfinite().all()):
                 raise NumericsError(
@@ -215,12 +213,6 @@ def _computed(plan: FeaturePlan, planned: Planned, twin: AnyTwin, session: Sessi
             yield seen.cpu()
     finally:
         twin.to("cpu")
-
-
-def _device(accelerator: str) -> torch.device:
-    if accelerator != "gpu":
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))))
 
 
 def _free(root: Path) -> int:

@@ -17,7 +17,7 @@ from vctrain import console
 from vctrain.config.model import ModelConfig
 from vctrain.config.resolve import read_settings
 from vctrain.config.schema import Settings, StartConfig
-from vctrain.errors import FaultError, UsageError
+from vctrain.errors import FaultError, PreemptedError, UsageError
 from vctrain.models.twin import Twin
 from vctrain.runs import directory
 from vctrain.runs.checkpoint_files import BEST
@@ -31,7 +31,7 @@ from vctrain.training.callbacks.boundaries import Boundaries
 from vctrain.training.callbacks.checkpoints import Checkpoints
 from vctrain.training.callbacks.records import Records
 from vctrain.training.callbacks.watchdog import Watchdog
-from vctrain.training.engine import build_trainer, world
+from vctrain.training.engine import build_trainer, leave, world
 from vctrain.training.faults import as_fault
 from vctrain.training.features import fill
 from vctrain.training.freezing import check_unchanged
@@ -167,8 +167,13 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
     path = None if going_on is None else str(going_on.path)
     afterwards.callback(boundaries.close)
     with _faults_named(settings, prepared, run_dir, watchdog), closing(watchdog):
-        trainer.fit(module, train_dataloaders=train_loader, val_dataloaders=val_loader, ckpt_path=path)
+        try:
+            trainer.fit(module, train_dataloaders=train_loader, val_dataloaders=val_loader, ckpt_path=path)
+        except PreemptedError:
+            leave()
+            raise
         checkpoints.save_final(trainer)
+        leave()
         if prepared.begun is not None:
             check_unchanged(twin, prepared.begun["frozen"], prepared.begun["digest"])
         return _finish(trainer.global_step, records.best, run_dir, started, rank) | _taken(prepared)

@@ -10,7 +10,7 @@ from vctrain.config.schema import Settings
 from vctrain.data.loader import TrainLoader
 from vctrain.data.sampler import ClipSampler
 from vctrain.errors import UsageError
-from vctrain.training.engine import world
+from vctrain.training.engine import autocast, device_of, world
 from vctrain.training.loaders import reads_of
 from vctrain.training.loss import session_losses, step_loss
 from vctrain.training.prepare import Prepared, sampler_of
@@ -55,9 +55,8 @@ def _fits(settings: Settings, prepared: Prepared, clips: int) -> bool:
     """One forward and backward pass of this process's share, beside what the optimizer will hold."""
     rank, world_size = world()
     twin = prepared.twin
-    device = torch.device("cpu")
-    if prepared.accelerator == "gpu":
-        device = torch.device("cuda", torch.cuda.current_device())
+    device = device_of(prepared.accelerator)
+    if device.type == "cuda":
         torch.cuda.empty_cache()
     sampler = _sampler(settings, prepared, clips)
     assert sampler is not None
@@ -65,12 +64,11 @@ def _fits(settings: Settings, prepared: Prepared, clips: int) -> bool:
         sampler, prepared.sessions, rank=rank, steps_per_epoch=1,
         start_step=lambda: 0, reads=reads_of(twin),
     )  # fmt: skip
-    half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(settings.trainer.precision)
     twin.to(device)
     try:
         moments = [torch.zeros_like(p) for p in twin.parameters() if p.requires_grad for _ in range(2)]
         batch = loader.batch(0).to(device)
-        with torch.enable_grad(), torch.autocast(device.type, half, enabled=half is not None):
+        with torch.enable_grad(), autocast(device, settings.trainer.precision):
             loss = step_loss(session_losses(twin(batch.parts), batch), batch, world_size)
         loss.backward()
         del moments

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vctrain.data.clips import ClipBatch
-from vctrain.metrics.bps import RATE_FLOOR
+from vctrain.metrics.poisson import RATE_FLOOR
 
 
 def poisson_sum(rate: Tensor, robs: Tensor, dfs: Tensor) -> Tensor:
