@@ -73,8 +73,8 @@ def main() -> None:
     ):
         samplers = [
             ClipSampler(
-                [Recorded(frames // 4, index) for index in range(4)],
-                batch_clips=32, context=30, clip_frames=64, seed=0, **changes,  # type: ignore[arg-type]
+                [Recorded(frames // 4, index) for index in range(4)],  # type: ignore[misc]
+                batch_clips=32, context=30, clip_frames=64, seed=0, **changes,
             )
             for frames in SIZES
         ]  # fmt: skip

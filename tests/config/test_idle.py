@@ -55,6 +55,11 @@ def test_files_and_presets_may_hold_more_than_one_run_needs(tmp_path: Path) -> N
     (tmp_path / "mine.yaml").write_text("optim: {decay_epochs: 4}\nsimulation: {units: 4}\n")
     found = resolve("gaborium", [tmp_path / "mine.yaml"], [], {"data.path": "somewhere"})
     refuse_idle(found.settings, found.provenance)
+    assert found.settings.optim.decay_epochs == 4
+    # the very same settings, asked for on the command line
+    asked = {**found.provenance, "optim.decay_epochs": "--set"}
+    with pytest.raises(UsageError, match=r"optim\.decay_epochs has no effect"):
+        refuse_idle(found.settings, asked)
 
 
 def test_every_rule_names_a_setting_that_exists() -> None:

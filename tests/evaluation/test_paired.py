@@ -108,13 +108,13 @@ def test_checkpoints_with_other_contexts_are_compared_on_the_frames_of_both(tiny
         evaluate(str(target), accelerator="cpu", replicates=0) for target in (tiny_run.folder, tmp_path / "longer")
     ]
     targets = [str(tiny_run.folder), str(tmp_path / "longer")]
-    both = evaluate_all(targets, Question(accelerator="cpu"), compare=True, replicates=50)
+    both = list(evaluate_all(targets, Question(accelerator="cpu"), compare=True, replicates=50))
     assert both[0]["n_frames"] == both[1]["n_frames"] == alone[1]["n_frames"] < alone[0]["n_frames"]
     assert both[1]["bps_overall"] == pytest.approx(alone[1]["bps_overall"], abs=1e-12)
     difference = both[1]["bps_overall"] - both[0]["bps_overall"]
     assert both[1]["paired"]["difference"] == pytest.approx(difference, abs=1e-12)
     # in the other order, the other sign
-    turned = evaluate_all(targets[::-1], Question(accelerator="cpu"), compare=True, replicates=50)
+    turned = list(evaluate_all(targets[::-1], Question(accelerator="cpu"), compare=True, replicates=50))
     assert turned[1]["paired"]["difference"] == pytest.approx(-difference, abs=1e-12)
 
 

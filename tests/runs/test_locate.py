@@ -62,6 +62,13 @@ def test_auto_is_the_unfinished_run_written_last_that_nobody_writes() -> None:
         assert newest_run(lambda *_: True) == Path("runs/b")
 
 
+def test_a_damaged_run_does_not_hide_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    make("a", "2026-01-03")
+    (make("b", "2026-01-04") / "run.json").write_text('{"state": ')
+    assert newest_run(lambda *_: True) == Path("runs/a")
+    assert "passed over: runs/b/run.json cannot be read" in capsys.readouterr().err
+
+
 def test_auto_in_a_job_is_the_run_of_the_job(monkeypatch) -> None:
     make("a", "2026-01-03", job="6")
     make("b", "2026-01-02", "done", job="7")

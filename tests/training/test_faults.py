@@ -60,8 +60,6 @@ def test_a_full_disk_names_the_file(number: int) -> None:
 
 
 @pytest.mark.usefixtures("among_others")
-@pytest.mark.parametrize(
-    "error", [RuntimeError("mat1 and mat2 shapes differ"), OSError(errno.ENOENT, "x")]
-)
+@pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 shapes differ"), OSError(errno.ENOENT, "x")])
 def test_what_is_ours_stays_a_bug(error: BaseException) -> None:
     assert as_fault(error, PLACE, "runs/mine") is None

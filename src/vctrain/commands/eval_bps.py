@@ -76,8 +76,9 @@ def eval_bps(
     if out is not None:
         check_folder(out)
     question = Question(**options.question(context.params), null=null.value, devices=devices or 1)
-    results = evaluate_all(targets, question, compare=paired, replicates=replicates)
-    for result in results:
+    results: list[dict[str, Any]] = []
+    for result in evaluate_all(targets, question, compare=paired, replicates=replicates):
+        results.append(result)
         for text in result["notes"]:
             console.note(text)
         if not console.json_mode():

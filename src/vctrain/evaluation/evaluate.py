@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from vctrain.evaluation.figures import figures
 from vctrain.evaluation.nulls import training_rates
 from vctrain.evaluation.paired import paired
 from vctrain.evaluation.scoring import TrialSums, score
-from vctrain.runs.checkpoints import Checkpoint, find_checkpoint, read_checkpoint
+from vctrain.runs.checkpoints import Checkpoint, read_checkpoint
 from vctrain.runs.supervisor import launched_externally, run_ranks
 from vctrain.stats.bootstrap import REPLICATES
 from vctrain.training.engine import check_devices, resolve_accelerator
@@ -55,39 +55,38 @@ def evaluate(
     `figures` returns; a unit without a spike on the split has None. Exact on any number of ``devices``.
     """
     question = Question(data, data_root, split, None if types is None else tuple(types), null, devices, accelerator)
-    return evaluate_all([target], question, replicates=replicates)[0]
+    return next(evaluate_all([target], question, replicates=replicates))
 
 
 def evaluate_all(
     targets: Sequence[str], question: Question, *, compare: bool = False, replicates: int = REPLICATES
-) -> list[dict[str, Any]]:
-    """`evaluate` of several checkpoints.
+) -> Iterator[dict[str, Any]]:
+    """`evaluate` of several checkpoints, one after another as they are asked for.
 
     With ``compare`` all are scored on the frames that count for all of them, and each but the first says under
     ``paired`` how it differs from the first.
     """
-    accelerator = resolve_accelerator(question.accelerator)
-    question = Question(**{**asdict(question), "accelerator": accelerator})
-    checkpoints = [read_checkpoint(target) for target in targets]
-    context = max(int(c.content["context"]) for c in checkpoints) if compare else None
-    results, first = [], None
-    for target, checkpoint in zip(targets, checkpoints, strict=True):
+    question = replace(question, accelerator=resolve_accelerator(question.accelerator))
+    context = max(int(read_checkpoint(target).content["context"]) for target in targets) if compare else None
+    first: list[TrialSums] | None = None
+    for target in targets:
+        checkpoint = read_checkpoint(target)
         matched = open_for(checkpoint, question)
         nulls = training_rates(matched.sessions) if question.null == "training" else None
-        scored = _scored(target, question, context, checkpoint, matched)
+        scored = _scored(question, context, checkpoint, matched)
         result = {
             "checkpoint": str(checkpoint.path),
-            "checkpoint_sha256": digest(find_checkpoint(target)),
+            "checkpoint_sha256": digest(checkpoint.path),
             "split": question.split,
             "null": question.null,
             **figures(scored, nulls, replicates=replicates),
             "notes": list(matched.notes),
         }
-        if compare and first is not None:
-            result["paired"] = paired(first, scored, nulls, replicates=max(replicates, 1))
-        first = scored if first is None else first
-        results.append(result)
-    return results
+        if compare:
+            if first is not None:
+                result["paired"] = paired(first, scored, nulls, replicates=replicates)
+            first = first or scored
+        yield result
 
 
 def digest(path: Path) -> str:
@@ -128,13 +127,11 @@ def open_for(checkpoint: Checkpoint, question: Question) -> Matched:
     return matched
 
 
-def _scored(
-    target: str, question: Question, context: int | None, checkpoint: Checkpoint, matched: Matched
-) -> list[TrialSums]:
+def _scored(question: Question, context: int | None, checkpoint: Checkpoint, matched: Matched) -> list[TrialSums]:
     if question.devices == 1 or launched_externally():
         return _score(question, context, checkpoint, matched)
     check_devices(question.accelerator, question.devices, 1)
-    arguments = {"target": target, "question": asdict(question), "context": context}
+    arguments = {"target": str(checkpoint.path), "question": asdict(question), "context": context}
     found = run_ranks("vctrain.evaluation.evaluate:score_rank", arguments, question.devices)
     return [_from_plain(part) for part in found["sessions"]]
 

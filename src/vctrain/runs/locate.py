@@ -59,7 +59,11 @@ def newest_run(accept: Callable[[Path, dict[str, Any]], bool], runs: Path = RUNS
     job = os.environ.get("SLURM_JOB_ID")
     found: list[tuple[bool, str, Path]] = []
     for path in sorted(runs.glob("*/run.json")):
-        run = read_run(path.parent)
+        try:
+            run = read_run(path.parent)
+        except ContractError as error:
+            console.warn(f"passed over: {error.message}")
+            continue
         own = job is not None and run.get("ids", {}).get("slurm_job_id") == job
         if (run["state"] == "done" and not own) or holder(path.parent) is not None or not accept(path.parent, run):
             continue

@@ -13,6 +13,7 @@ from vctrain import console
 from vctrain.config.layers import leaves
 from vctrain.config.resolve import read_provenance, read_settings, render
 from vctrain.config.schema import Settings
+from vctrain.data.torchfile.reading import read_torch_file
 from vctrain.errors import ContractError, UsageError
 from vctrain.runs import directory
 from vctrain.runs.checkpoint_files import LAST, Found, is_validated, newest_good, remove_parts
@@ -174,8 +175,6 @@ def _resumable(path: Path) -> Checkpoint:
 
 
 def _best_names(path: Path) -> list[str]:
-    from vctrain.data.torchfile.reading import read_torch_file
-
     callbacks = read_torch_file(path, "a checkpoint").content.get("callbacks", {})
     return [str(name) for _, name in callbacks.get("Checkpoints", {}).get("best", [])]
 
@@ -183,7 +182,8 @@ def _best_names(path: Path) -> list[str]:
 def _check_is_newest(named: Path | None, found: Found | None) -> None:
     if named is None:
         return
-    step, validated = _resumable(named).step or 0, is_validated(read_checkpoint(named))
+    checkpoint = _resumable(named)
+    step, validated = checkpoint.step or 0, is_validated(checkpoint)
     if found is not None and (found.step, found.validated) > (step, validated):
         raise UsageError(
             f"{named} is at step {step}, but {found.checkpoint.path.name} of the same run at step {found.step}",
