@@ -126,7 +126,7 @@ class Session:
 
     def place_of(self, frame: int) -> tuple[int, int]:
         """The recording that holds a global frame, and the frame's number there."""
-        place = self._kind_of(frame)
+        place = bisect.bisect_right(self._offsets, frame) - 1
         return place, frame - self._offsets[place]
 
     def usable(self, split: str = "all") -> Intervals:
@@ -220,14 +220,15 @@ class Session:
 
     def frame(self, frame: int) -> NDArray[np.uint8]:
         """One global frame of the movie as stored, (H, W)."""
-        recording, offset = self._at(frame)
-        stored: NDArray[np.uint8] = recording.stim[(frame - offset) * recording.factor]
+        place, own = self.place_of(frame)
+        recording = self.recordings[place]
+        stored: NDArray[np.uint8] = recording.stim[own * recording.factor]
         return stored
 
     def counts(self, start: int, stop: int, name: str = "robs") -> NDArray[np.float32]:
         """`robs` or `rate_true` of the global frames [start, stop) of one trial, (n, U)."""
-        recording, offset = self._at(start)
-        return recording.counts(name, start - offset, stop - offset, self._units)
+        place, own = self.place_of(start)
+        return self.recordings[place].counts(name, own, own + stop - start, self._units)
 
     def windows(self, first: Ints, lows: Ints, highs: Ints, length: int, source: str) -> Window:
         """Frames first .. first + length of a covariate, one window a row; 0 outside the trial [low, high)."""
@@ -260,13 +261,6 @@ class Session:
         if len(frames) and not ((segment >= 0) & (frames < self._segments.stops[segment])).all():
             raise ContractError(f"session {self.name}: a clip starts outside its trials", hint="start inside a segment")
         return segment
-
-    def _at(self, frame: int) -> tuple[Recording, int]:
-        kind = self._kind_of(frame)
-        return self.recordings[kind], self._offsets[kind]
-
-    def _kind_of(self, frame: int) -> int:
-        return bisect.bisect_right(self._offsets, frame) - 1
 
     def _movie(self, spans: Spans) -> torch.Tensor:
         kind, grey = (np.float32, 0) if self._movies else (np.uint8, MEAN_GREY)

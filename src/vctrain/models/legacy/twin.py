@@ -15,7 +15,7 @@ from vctrain.data.clips import SessionClips
 from vctrain.errors import ContractError
 from vctrain.models.adapter import contrast
 from vctrain.models.geometry import Geometry
-from vctrain.models.legacy.activations import build_activation, inverse
+from vctrain.models.legacy.activations import build_activation
 from vctrain.models.legacy.adapter import OldAdapter
 from vctrain.models.legacy.clipping import cut, spikes
 from vctrain.models.legacy.convnets import build_convnet
@@ -23,6 +23,7 @@ from vctrain.models.legacy.fitting import check_shapes, grid_size, map_size
 from vctrain.models.legacy.frontends import build_frontend
 from vctrain.models.legacy.modulators import PredictiveCoding, build_modulator
 from vctrain.models.legacy.perceptron import Perceptron
+from vctrain.models.legacy.placing import put_positions, put_rates
 from vctrain.models.legacy.readouts import AnyReadout, MaskReadout, MeanReadout, TwoMaskReadout, build_readout
 from vctrain.models.legacy.recurrent import build_recurrent
 from vctrain.models.legacy.semantics import Code
@@ -31,8 +32,6 @@ from vctrain.models.shapes import SessionShape
 
 WINDOWS_AT_ONCE = 256
 """Windows that are written out at the same time when no gradient is wanted."""
-LEAST_RATE = 1e-4
-"""Spikes a bin: what a silent unit of a new session starts from."""
 MIN_LOG_RATE, MIN_RATE = -20.0, 1e-8
 """Below this the old system cut its predictions off in training."""
 
@@ -284,35 +283,24 @@ class LegacyTwin(nn.Module):
             own.append(self.baselines[session])
         return own
 
+    def set_rates(self, session: int, rates: Tensor) -> None:
+        """Set the biases of ``session`` so that a unit without features fires at its rate (spikes per bin)."""
+        bias = self._readout(session).offset()
+        if bias is not None:
+            baseline = self._positive(self.baselines[session]) if self.config.baseline.enabled else None
+            put_rates(bias, rates, baseline, self.activation, log_rate=self.config.log_rate)
+
+    def set_positions(self, session: int, positions: Tensor) -> None:
+        """Centre the masks of ``session`` on ``positions`` ``(U, 2)``: (y, x) in -1..1 over the stimulus patch."""
+        put_positions(
+            self._readout(session).centres, positions, self.adapters[session], self._geometry(session),
+            min(self.grids[session]),
+        )  # fmt: skip
+
     def _readout(self, session: int) -> AnyReadout:
         readout = self.readouts[session]
         assert isinstance(readout, MaskReadout | MeanReadout | TwoMaskReadout)
         return readout
-
-    @torch.no_grad()
-    def set_rates(self, session: int, rates: Tensor) -> None:
-        """Set the biases of ``session`` so that a unit without features fires at its rate (spikes per bin)."""
-        bias = self._readout(session).offset()
-        if bias is None:
-            return
-        wanted = rates.to(bias).clamp_min(LEAST_RATE)
-        wanted = wanted.log() if self.config.log_rate else wanted
-        if self.config.baseline.enabled:
-            wanted = wanted - self._positive(self.baselines[session])
-        wanted = wanted if self.config.log_rate else wanted.clamp_min(LEAST_RATE)
-        bias.copy_(inverse(self.activation, wanted))
-
-    @torch.no_grad()
-    def set_positions(self, session: int, positions: Tensor) -> None:
-        """Centre the masks of ``session`` on ``positions`` ``(U, 2)``: (y, x) in -1..1 over the stimulus patch."""
-        adapter, geometry = self.adapters[session], self._geometry(session)
-        limit = (geometry.size - 1) / 2
-        for mean in self._readout(session).centres:
-            place = positions.to(mean)
-            if isinstance(adapter, OldAdapter):
-                place = place / adapter.span().to(mean)
-            half = (min(self.grids[session]) - 1) / 2
-            mean.copy_((place * half / geometry.stride).clamp(-limit, limit))
 
 
 def _adapter(config: object) -> nn.Module:
