@@ -28,7 +28,7 @@ def put_rates(bias: Tensor, rates: Tensor, baseline: Tensor | None, activation: 
 
 @torch.no_grad()
 def put_positions(centres: Iterable[Tensor], positions: Tensor, adapter: nn.Module, map_: Geometry, side: int) -> None:
-    """Set the ``centres`` of masks to ``positions`` ``(U, 2)``: (y, x) in -1..1 over a stimulus that is ``side`` pixels on
+    """Set the ``centres`` of masks to ``positions`` ``(U, 2)``: (y, x) in -1..1 over a stimulus of ``side`` pixels on
     the grid that the ``adapter`` writes."""
     limit = (map_.size - 1) / 2
     for mean in centres:
