@@ -13,11 +13,12 @@ from made_runs import events, stopping
 from made_sessions import MODEL, settings
 
 from benchmarks.same_run import differing
+from vctrain.config.resolve import read_settings
 from vctrain.config.schema import Settings
 from vctrain.errors import ContractError, PreemptedError, UsageError
 from vctrain.runs.checkpoint_files import newest_good
 from vctrain.training import fit
-from vctrain.training.resuming import resume
+from vctrain.training.resuming import branch, resume
 
 SHORT = {"trainer.max_epochs": 3, "trainer.steps_per_epoch": 4}
 CURRICULUM = {"data.curriculum": {"warmup_steps": 8}}
@@ -253,6 +254,30 @@ def test_more_epochs_go_on_after_the_end(whole, tmp_path) -> None:
     assert result["steps"] == 12
     assert "max_epochs: 3  # --set" in (run / "config.yaml").read_text()
     assert [row.split(",")[0] for row in (run / "metrics.csv").read_text().splitlines()[1:]] == ["4", "8", "12"]
+
+
+def test_a_branch_from_an_earlier_checkpoint_is_the_same_run(whole, tmp_path) -> None:
+    """In a directory of its own, with the figures up to there; the run it came from is left alone."""
+    chosen, reference = whole
+    earlier = min((reference / "checkpoints").glob("epoch=*"))
+    before = {path: path.read_bytes() for path in reference.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match=r"last\.ckpt of the same run at step") as caught:
+        resume(reference, checkpoint=earlier)
+    assert "--run-dir" in caught.value.hint
+    branch(earlier, read_settings(reference / "config.yaml"), {}, tmp_path / "branch", ["vctrain", "resume"])
+    resume(tmp_path / "branch")
+    assert differing(reference, tmp_path / "branch") == []
+    assert len(events(tmp_path / "branch", "branched")) == 1
+    assert {path: path.read_bytes() for path in reference.rglob("*") if path.is_file()} == before
+    with pytest.raises(UsageError, match=r"optim\.lr"):
+        branch(
+            earlier,
+            chosen.model_copy(update={"optim": chosen.optim.model_copy(update={"lr": 0.5})}),
+            {},
+            tmp_path / "other",
+            [],
+        )
+    assert not (tmp_path / "other").exists()
 
 
 def test_fewer_epochs_than_were_made_are_refused(stopped, whole) -> None:
