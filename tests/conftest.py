@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,3 +50,17 @@ def tiny_run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> TinyR
     folder = tmp_path_factory.mktemp("tiny-run") / "run"
     result = train(chosen, run_dir=folder, provenance={"seed": "--seed"}, argv=["vctrain", "train"])
     return TinyRun(folder, result, chosen)
+
+
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The digits of a sum depend on the number of threads, which must be that of the ranks."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -23,6 +23,9 @@ class Question:
     null: str
     devices: int
     accelerator: str
+    rescale: bool
+    ceilings: bool
+    fresh: bool
 
 
 SESSION = {
@@ -38,6 +41,15 @@ SESSION = {
     "unit_spikes": {"0": 5, "3": 0, "7": 7},
     "unit_intervals": {"0": [0.25, 0.75], "3": None, "7": [1.0, 2.0]},
 }
+MEANS = {"cc_norm": 0.5, "cc_max": 0.5, "cc_abs": 0.5, "feve": 0.5, "single_trial": 0.5, "bps": 0.5}
+OF_TYPE = {
+    "n_repeats": 40,
+    "n_bins": 60,
+    "n_units_with_value": 2,
+    "mean": {**MEANS, "psth_oracle_bps": None},
+    "units": {"0": {}, "3": {}, "7": {}},
+}
+CEILINGS = {"overall": MEANS, "sessions": {"s": {"fixrsvp": OF_TYPE}}}
 PAIRED = {
     "difference": 0.1, "interval": [0.05, 0.15], "p_bootstrap": 0.001, "p_wilcoxon": 0.02, "n_units": 2,
     "n_units_better": 2,
@@ -73,6 +85,8 @@ def calls(monkeypatch):
                     }
                 },
                 "notes": ["evaluated on other recordings"],
+                "reused": ["eval/sums-1.npz"] if not question.fresh else [],
+                **({"ceilings": CEILINGS} if question.ceilings else {}),
             }
             for target in targets
         ]  # fmt: skip
@@ -103,9 +117,20 @@ def test_one_checkpoint(calls, capsys):
     shown = json.loads(out)
     assert (shown["ok"], shown["command"], shown["split"]) == (True, "eval-bps", "all")
     assert shown["sessions"]["s"]["units"]["3"] is None
-    assert err == "evaluated on other recordings\n"
+    assert err == "evaluated on other recordings\nreused eval/sums-1.npz; --fresh computes anew\n"
     expected = {"data": "d", "data_root": "r", "split": "all", "types": ("a", "b"), "null": "evaluated", "devices": 2}
-    assert calls == [{"targets": ["run"], **expected, "accelerator": "cpu", "compare": False, "replicates": 2000}]
+    expected |= {"accelerator": "cpu", "rescale": False, "ceilings": False, "fresh": False}
+    assert calls == [{"targets": ["run"], **expected, "compare": False, "replicates": 2000}]
+
+
+def test_ceilings_are_a_table_of_means(calls, capsys):
+    assert end_of("run", "--ceilings", "--rescale", "--fresh") == 0
+    out, err = capsys.readouterr()
+    assert (calls[0]["ceilings"], calls[0]["rescale"], calls[0]["fresh"]) == (True, True, True)
+    assert "reused" not in err
+    table = [line.split() for line in out.splitlines()]
+    assert ["s", "fixrsvp", "40", "60", "2", "of", "3", *["0.5000"] * 6, "-"] in table
+    assert "cc_norm 0.5000, feve 0.5000" in out
 
 
 def test_several_checkpoints(calls, capsys):

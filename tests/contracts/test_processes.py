@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -13,18 +12,6 @@ from vctrain.evaluation.evaluate import evaluate
 from vctrain.runs.checkpoints import read_checkpoint
 from vctrain.training import fit
 from vctrain.training.prepare import prepare
-
-
-@pytest.fixture
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The digits of a sum depend on the number of threads, which must be that of the ranks."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS"):
-        monkeypatch.delenv(name, raising=False)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_same_settings_and_seed_give_the_same_run(tiny_run, tmp_path) -> None:

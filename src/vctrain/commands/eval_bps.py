@@ -27,6 +27,13 @@ Paired = Annotated[
 Replicates = Annotated[
     int, typer.Option("--replicates", metavar="N", min=0, help="Resamplings of trials for 95 % intervals; 0: none.")
 ]
+Rescale = Annotated[
+    bool, typer.Option("--rescale", help="Give each unit's rates the gain and offset that fit its training frames.")
+]
+Ceilings = Annotated[
+    bool, typer.Option("--ceilings", help="From repeats: CC_norm, FEVE, the PSTH oracle, and other figures.")
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Compute anew what an earlier evaluation kept.")]
 Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="Also write results.json, units.csv, units.parquet there."),
@@ -44,6 +51,9 @@ def eval_bps(
     null: Null = options.Null.evaluated,
     paired: Paired = False,
     replicates: Replicates = 2000,
+    rescale: Rescale = False,
+    ceilings: Ceilings = False,
+    fresh: Fresh = False,
     out: Out = None,
     devices: options.Devices = None,
     accelerator: options.OnAccelerator = None,
@@ -64,6 +74,7 @@ def eval_bps(
       vctrain eval-bps runs/RUN --data other_day.yaml
       vctrain eval-bps runs/BASELINE runs/OTHER --paired
       vctrain eval-bps runs/RUN --by unit --out results
+      vctrain eval-bps runs/RUN --types fixrsvp --split all --ceilings
     """
     console.configure(json=json, quiet=quiet, debug=debug)
     if paired and len(targets) < 2:
@@ -75,14 +86,25 @@ def eval_bps(
 
     if out is not None:
         check_folder(out)
-    question = Question(**options.question(context.params), null=null.value, devices=devices or 1)
+    question = Question(
+        **options.question(context.params),
+        null=null.value,
+        devices=devices or 1,
+        rescale=rescale,
+        ceilings=ceilings,
+        fresh=fresh,
+    )
     results: list[dict[str, Any]] = []
     for result in evaluate_all(targets, question, compare=paired, replicates=replicates):
         results.append(result)
         for text in result["notes"]:
             console.note(text)
+        if result["reused"]:
+            console.note(f"reused {', '.join(result['reused'])}; --fresh computes anew")
         if not console.json_mode():
             show_scores(result, by.value)
+            if ceilings:
+                _show_ceilings(result["ceilings"])
             if "paired" in result:
                 _show_paired(results[0]["checkpoint"], result["paired"])
     if out is not None:
@@ -151,6 +173,20 @@ def _show_paired(baseline: str, found: Mapping[str, Any]) -> None:
         f"minus {baseline}: {figure(found['difference'])}{_ends(found['interval'])}, {better}; "
         f"p {found['p_bootstrap']:.2g} over trials, {found['p_wilcoxon']:.2g} over units (Wilcoxon)"
     )
+
+
+def _show_ceilings(found: Mapping[str, Any]) -> None:
+    names = ("cc_norm", "cc_max", "cc_abs", "feve", "single_trial", "bps", "psth_oracle_bps")
+    rows = []
+    for session, types in found["sessions"].items():
+        for kind, of_type in types.items():
+            units = f"{of_type['n_units_with_value']} of {len(of_type['units'])}"
+            counted = [str(of_type["n_repeats"]), str(of_type["n_bins"]), units]
+            rows.append([session, kind, *counted, *(figure(of_type["mean"][name]) for name in names)])
+    columns = ["session", "type", "repeats", "bins", "units", *(name.replace("_", " ") for name in names)]
+    console.table("ceilings from repeats, means over units", columns, rows)
+    overall = found["overall"]
+    console.result(f"cc_norm {figure(overall['cc_norm'])}, feve {figure(overall['feve'])}")
 
 
 def _ends(interval: Sequence[float] | None) -> str:

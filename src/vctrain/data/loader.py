@@ -126,7 +126,11 @@ class EvalLoader:
         return len(range(self.rank, self.n_groups, self.world_size))
 
     def __iter__(self) -> Iterator[ClipBatch]:
-        return _ahead(self.batch, range(self.rank, self.n_groups, self.world_size))
+        return self.batches(range(self.rank, self.n_groups, self.world_size))
+
+    def batches(self, groups: Sequence[int]) -> Iterator[ClipBatch]:
+        """The groups with these numbers, gathered ahead of time."""
+        return _ahead(self.batch, groups)
 
     def starts(self, group: int) -> tuple[int, Ints]:
         """The session of the group with number `group`, and the first scored frame of each of its clips; those that
@@ -167,7 +171,7 @@ def _by_session(clips: Clips) -> Iterator[tuple[int, Ints, NDArray[np.bool_]]]:
         yield index, clips.start[mine], clips.counted[mine]
 
 
-def _ahead(make: Callable[[int], ClipBatch], steps: range) -> Iterator[ClipBatch]:
+def _ahead(make: Callable[[int], ClipBatch], steps: Sequence[int]) -> Iterator[ClipBatch]:
     """`make` of every step, made by one thread that is at most a few steps ahead and ends with the iterator."""
     ready: queue.Queue[ClipBatch | BaseException | None] = queue.Queue(maxsize=_AHEAD)
     closed = threading.Event()

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from vctrain.config.datasets import load_dataset_configs
 from vctrain.data.contract import Matched, open_for_checkpoint
 from vctrain.errors import ContractError
-from vctrain.evaluation.figures import figures
+from vctrain.evaluation.ceilings import ceilings
+from vctrain.evaluation.figures import METRIC_VERSION, figures
 from vctrain.evaluation.nulls import training_rates
 from vctrain.evaluation.paired import paired
-from vctrain.evaluation.scoring import TrialSums, score
+from vctrain.evaluation.rescaling import rescaling
+from vctrain.evaluation.scoring import Scales, TrialSums, score
+from vctrain.evaluation.stored import Store, machine, seen, sums_as_arrays, sums_from_arrays
+from vctrain.models.build import AnyTwin
 from vctrain.runs.checkpoints import Checkpoint, read_checkpoint
 from vctrain.runs.supervisor import launched_externally, run_ranks
 from vctrain.stats.bootstrap import REPLICATES
-from vctrain.training.engine import check_devices, resolve_accelerator
+from vctrain.training.engine import check_devices, device_of, resolve_accelerator, world
+
+Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -35,27 +44,24 @@ class Question:
     """`evaluated`: the null model is the mean rate on the evaluated frames; `training`: on those trained on."""
     devices: int = 1
     accelerator: str = "auto"
+    rescale: bool = False
+    """Whether the rates get the gain and offset of each unit that fit its training frames best."""
+    ceilings: bool = False
+    """Whether repeats are asked how near the predictions come to what they allow."""
+    fresh: bool = False
+    """Whether what was computed before is computed again."""
 
 
-def evaluate(
-    target: str,
-    *,
-    data: str | None = None,
-    data_root: str | None = None,
-    split: str = "val",
-    types: Sequence[str] | None = None,
-    null: str = "evaluated",
-    devices: int = 1,
-    accelerator: str = "auto",
-    replicates: int = REPLICATES,
-) -> dict[str, Any]:
+def evaluate(target: str, *, replicates: int = REPLICATES, **question: Any) -> dict[str, Any]:
     """Bits per spike of a checkpoint or run directory on ``split`` (``train``, ``val``, ``test`` or ``all``).
 
-    Without ``data``, on the recordings it was trained on. Returns ``{"checkpoint", "split", "notes"}`` and what
-    `figures` returns; a unit without a spike on the split has None. Exact on any number of ``devices``.
+    ``question`` are the fields of `Question`; without ``data``, on the recordings it was trained on, and computed anew
+    unless ``fresh=False``. Returns ``{"checkpoint", "split", "notes"}`` and what `figures` returns; a unit without a
+    spike on the split has None. Exact on any number of ``devices``.
     """
-    question = Question(data, data_root, split, None if types is None else tuple(types), null, devices, accelerator)
-    return next(evaluate_all([target], question, replicates=replicates))
+    types = question.pop("types", None)
+    asked = Question(**{"fresh": True, **question}, types=None if types is None else tuple(types))
+    return next(evaluate_all([target], asked, replicates=replicates))
 
 
 def evaluate_all(
@@ -73,20 +79,110 @@ def evaluate_all(
         checkpoint = read_checkpoint(target)
         matched = open_for(checkpoint, question)
         nulls = training_rates(matched.sessions) if question.null == "training" else None
-        scored = _scored(question, context, checkpoint, matched)
+        answer = _Answer(checkpoint, matched, question, context)
+        scored = answer.sums()
         result = {
             "checkpoint": str(checkpoint.path),
-            "checkpoint_sha256": digest(checkpoint.path),
+            "checkpoint_sha256": answer.sha256,
             "split": question.split,
             "null": question.null,
             **figures(scored, nulls, replicates=replicates),
-            "notes": list(matched.notes),
         }
+        for session in matched.sessions:
+            result["sessions"][session.name]["fingerprint"] = session.fingerprint(checkpoint.model.reads_stimulus)
+        if question.rescale:
+            result["rescaled"] = answer.rescaled()
+        if question.ceilings:
+            result["ceilings"] = answer.ceilings()
         if compare:
             if first is not None:
                 result["paired"] = paired(first, scored, nulls, replicates=replicates)
             first = first or scored
+        result["reused"] = answer.reused
+        result["notes"] = [*matched.notes, *answer.notes]
         yield result
+
+
+class _Answer:
+    """What a checkpoint says on its matched sessions: computed once, and kept for the next who asks the same."""
+
+    def __init__(self, checkpoint: Checkpoint, matched: Matched, question: Question, context: int | None) -> None:
+        self.checkpoint, self.matched, self.question, self.context = checkpoint, matched, question, context
+        self.sha256 = digest(checkpoint.path)
+        self.reused: list[str] = []
+        self.notes: list[str] = []
+
+    @cached_property
+    def twin(self) -> AnyTwin:
+        return self.checkpoint.build().to(self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return device_of(self.question.accelerator)
+
+    def sums(self) -> list[TrialSums]:
+        """Sums over the trials, rescaled if that was asked for."""
+
+        def compute() -> tuple[dict[str, Any], Arrays]:
+            return sums_as_arrays(_scored(self.question, self.context, self.checkpoint, self.matched, self._scales()))
+
+        return sums_from_arrays(*self._kept("sums", compute))
+
+    def rescaled(self) -> dict[str, Any]:
+        """Gain and offset of each unit."""
+        found: dict[str, Any] = {}
+        for session, (gain, offset) in zip(self.matched.sessions, self._scales().values(), strict=True):
+            pairs = zip(session.cids, gain.tolist(), offset.tolist(), strict=True)
+            found[session.name] = {str(cid): {"gain": a, "offset": b} for cid, a, b in pairs}
+        return {"fitted_on": "train", "sessions": found}
+
+    def ceilings(self) -> dict[str, Any]:
+        """What repeats say, with the rates as they are evaluated."""
+
+        def compute() -> tuple[dict[str, Any], Arrays]:
+            sessions, split = self.matched.sessions, self.question.split
+            return ceilings(self.twin, sessions, split, self._device, scales=self._scales()), {}
+
+        return self._kept("ceilings", compute)[0]
+
+    def _scales(self) -> Scales:
+        """Gain and offset (2, U) by index of the session; empty unless asked for."""
+        if not self.question.rescale:
+            return {}
+
+        def compute() -> tuple[dict[str, Any], Arrays]:
+            fitted = rescaling(self.twin, self.matched.sessions, self._device)
+            return {}, {name: np.stack([fit.gain, fit.offset]) for name, fit in fitted.items()}
+
+        arrays = self._kept("scales", compute, split="train")[1]
+        return {session.index: arrays[session.name] for session in self.matched.sessions}
+
+    def _kept(
+        self, what: str, compute: Callable[[], tuple[dict[str, Any], Arrays]], split: str | None = None
+    ) -> tuple[dict[str, Any], Arrays]:
+        """What is kept, or what ``compute`` gives, which is then kept."""
+        split = split or self.question.split
+        context = max(self.context or 0, int(self.checkpoint.content["context"]))
+        key = {
+            "metric_version": METRIC_VERSION,
+            "checkpoint_sha256": self.sha256,
+            "split": split,
+            "context": context,
+            "rescale": self.question.rescale,
+            "machine": machine(self.question.accelerator),
+            "sessions": [seen(session, split, context) for session in self.matched.sessions],
+        }
+        store = Store.of(what, self.checkpoint.path, key)
+        # ranks that somebody else started must all compute, or all not
+        alone = not launched_externally()
+        found = store.load() if alone and not self.question.fresh else None
+        if found is not None:
+            self.reused.append(str(store.path))
+            return found
+        made = compute()
+        if world()[0] == 0 and (problem := store.save(*made)) is not None:
+            self.notes.append(problem)
+        return made
 
 
 def digest(path: Path) -> str:
@@ -127,28 +223,42 @@ def open_for(checkpoint: Checkpoint, question: Question) -> Matched:
     return matched
 
 
-def _scored(question: Question, context: int | None, checkpoint: Checkpoint, matched: Matched) -> list[TrialSums]:
+def _scored(
+    question: Question, context: int | None, checkpoint: Checkpoint, matched: Matched, scales: Scales
+) -> list[TrialSums]:
     if question.devices == 1 or launched_externally():
-        return _score(question, context, checkpoint, matched)
+        return _score(question, context, checkpoint, matched, scales)
     check_devices(question.accelerator, question.devices, 1)
-    arguments = {"target": str(checkpoint.path), "question": asdict(question), "context": context}
+    arguments = {
+        "target": str(checkpoint.path),
+        "question": asdict(question),
+        "context": context,
+        "scales": {str(index): scale.tolist() for index, scale in scales.items()},
+    }
     found = run_ranks("vctrain.evaluation.evaluate:score_rank", arguments, question.devices)
     return [_from_plain(part) for part in found["sessions"]]
 
 
-def score_rank(target: str, question: dict[str, Any], context: int | None) -> dict[str, Any]:
+def score_rank(
+    target: str, question: dict[str, Any], context: int | None, scales: dict[str, list[list[float]]]
+) -> dict[str, Any]:
     """One rank of an evaluation: the sums of all ranks together, in plain values."""
     asked = Question(**{**question, "types": None if question["types"] is None else tuple(question["types"])})
     checkpoint = read_checkpoint(target)
-    return {"sessions": [_plain(part) for part in _score(asked, context, checkpoint, open_for(checkpoint, asked))]}
+    by_index = {int(index): np.array(scale) for index, scale in scales.items()}
+    scored = _score(asked, context, checkpoint, open_for(checkpoint, asked), by_index)
+    return {"sessions": [_plain(part) for part in scored]}
 
 
-def _score(question: Question, context: int | None, checkpoint: Checkpoint, matched: Matched) -> list[TrialSums]:
+def _score(
+    question: Question, context: int | None, checkpoint: Checkpoint, matched: Matched, scales: Scales
+) -> list[TrialSums]:
     return score(
         checkpoint.build(),
         matched.sessions,
         question.split,
         context=context,
+        scales=scales,
         accelerator=question.accelerator,
         devices=question.devices,
     )

@@ -14,13 +14,13 @@ from numpy.lib.format import open_memmap
 
 from vctrain.data.intervals import Intervals
 from vctrain.data.session import Session
-from vctrain.errors import NumericsError, UsageError
+from vctrain.errors import UsageError
 from vctrain.evaluation.evaluate import Question, open_for
+from vctrain.evaluation.rates import rates_of
 from vctrain.models.build import AnyTwin
 from vctrain.runs.checkpoints import read_checkpoint
 from vctrain.runs.files import refuse_existing, write_new
 from vctrain.training.engine import device_of, resolve_accelerator
-from vctrain.training.loaders import validation_loader
 
 _ROWS = 65_536
 ARRAYS = ("rhat", "robs", "dfs", "rate_true", "frame", "trial", "type", "time", "cids")
@@ -76,29 +76,10 @@ def _predict_session(twin: AnyTwin, session: Session, split: str, folder: Path, 
     """The arrays of one session as .npy files in ``folder``; every scored frame has a row, in order."""
     scored = session.scored(split, twin.context)
     arrays = _arrays(folder, session, scored.total)
-    loader = validation_loader([session], split, twin, 0, 1)
-    for batch in loader:
-        _, starts = loader.starts(batch.step)
-        part = batch.parts[0]
-        with torch.inference_mode():
-            rates = twin((part.to(device),))[0].float().cpu().numpy()
-        first = scored.count(np.zeros_like(starts), starts)
-        number = session.clip_counts(starts, rates.shape[1], twin.context)
-        for clip, start in enumerate(starts.tolist()):
-            counted = scored.contains(np.arange(start, start + rates.shape[1]))
-            # what follows the trial's end belongs to other clips
-            counted &= np.cumsum(counted) <= number[clip]
-            if not np.isfinite(rates[clip][counted]).all():
-                raise NumericsError(
-                    f"session {session.name}: predicted rates are not finite",
-                    hint="predict with another checkpoint of the run",
-                )
-            rows = slice(int(first[clip]), int(first[clip] + number[clip]))
-            arrays["rhat"][rows] = rates[clip][counted]
-            arrays["robs"][rows] = part.robs[clip].numpy()[counted]
-            arrays["dfs"][rows] = np.broadcast_to(part.dfs[clip].numpy() > 0, rates[clip].shape)[counted]
-            if part.rate_true is not None:
-                arrays["rate_true"][rows] = part.rate_true[clip].numpy()[counted]
+    for rows in rates_of(twin, session, split, device):
+        for name in ("rhat", "robs", "dfs", "rate_true"):
+            if name in arrays:
+                arrays[name][rows.first : rows.first + len(rows.frames)] = getattr(rows, name)
     _label_rows(arrays, session, scored)
     for array in arrays.values():
         array.flush()

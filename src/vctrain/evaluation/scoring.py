@@ -22,6 +22,8 @@ from vctrain.training.engine import build_trainer, leave, world
 from vctrain.training.loaders import validation_loader
 
 Floats = NDArray[np.float64]
+Scales = Mapping[int, Floats]
+"""Gain and offset (2, U), in spikes a bin, of the units of a session, by its index; of sessions left out 1 and 0."""
 SUMS = ("frames", "spikes", "rate", "log_likelihood")
 """n, sum r, sum rhat, sum r ln max(rhat, 1e-8): the second axis of `TrialSums`."""
 
@@ -57,8 +59,11 @@ class TrialSums:
 class _Scoring(pl.LightningModule):
     """Adds the sums of each clip to those of its trial."""
 
-    def __init__(self, twin: AnyTwin, sessions: Mapping[int, Session], loader: EvalLoader) -> None:
+    def __init__(
+        self, twin: AnyTwin, sessions: Mapping[int, Session], loader: EvalLoader, scales: Scales | None = None
+    ) -> None:
         super().__init__()
+        self.scales = {index: torch.from_numpy(np.asarray(scale)) for index, scale in (scales or {}).items()}
         self.twin, self.sessions, self.loader = twin, dict(sessions), loader
         self.sums: dict[int, Tensor] = {}
         self.oracle: dict[int, Tensor] = {}
@@ -74,6 +79,9 @@ class _Scoring(pl.LightningModule):
         for part, rate in zip(parts, self.twin(parts), strict=True):
             place, starts = self.loader.starts(batch.step)
             trial = torch.from_numpy(self.loader.sessions[place].trials_at(starts)).to(self.device)
+            if part.session in self.scales:
+                gain, offset = self.scales[part.session].to(self.device)
+                rate = gain * rate + offset
             for sums, predicted in ((self.sums, rate), (self.oracle, part.rate_true)):
                 if predicted is not None:
                     of_clips = poisson_sums(predicted, part.robs, part.dfs, dim=1)
@@ -110,17 +118,19 @@ def score(
     split: str,
     *,
     context: int | None = None,
+    scales: Scales | None = None,
     accelerator: str = "cpu",
     devices: int = 1,
 ) -> list[TrialSums]:
     """The sums over trials of every frame of ``split`` that counts, each exactly once, on any number of processes.
 
-    ``context`` asks for frames with more context than the twin's own, so that models are compared on the same frames.
+    ``context`` asks for frames with more context than the twin's own, so that models are compared on the same frames;
+    ``scales`` gives rates a gain and an offset first.
     Memory does not grow with frames, only with trials. Raises NumericsError for rates that are not finite.
     """
     rank, world_size = world()
     loader = validation_loader(sessions, split, twin, rank, world_size, context=context)
-    module = _Scoring(twin, {session.index: session for session in sessions}, loader)
+    module = _Scoring(twin, {session.index: session for session in sessions}, loader, scales)
     trainer = build_trainer(accelerator=accelerator, devices=devices, enable_checkpointing=False)
     trainer.validate(module, dataloaders=loader, verbose=False)
     leave()
