@@ -50,20 +50,22 @@ def test_two_processes_train_and_leave_one_record(two_processes) -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_two_steps_on_two_processes_are_two_steps_on_one(two_processes, tiny_data, tmp_path) -> None:
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_steps_on_several_processes_are_the_steps_of_one(processes: int, tiny_data, tmp_path) -> None:
     """The same global batch: the same weights but for rounding, which AdamW spreads."""
-    folder, _ = two_processes
-    changes = {"trainer.max_epochs": 1, "trainer.steps_per_epoch": 2, "optim.warmup_steps": 0}
-    chosen = settings(tiny_data, changes)
-    fit.train(chosen, run_dir=tmp_path / "one", provenance={}, argv=[])
-    one = read_checkpoint(tmp_path / "one" / "checkpoints" / "last.ckpt").weights
-    two = read_checkpoint(folder / "checkpoints" / "last.ckpt").weights
-    start = prepare(chosen, 1).twin.state_dict()
-    assert one.keys() == two.keys()
+    changes = {"trainer.max_epochs": 1, "trainer.steps_per_epoch": 2, "optim.warmup_steps": 0, "data.batch_clips": 12}
+    chosen = {n: settings(tiny_data, {**changes, "trainer.devices": n}) for n in (1, processes)}
+    found = []
+    for n, asked in chosen.items():
+        fit.train(asked, run_dir=tmp_path / str(n), provenance={}, argv=[])
+        found.append(read_checkpoint(tmp_path / str(n) / "checkpoints" / "last.ckpt").weights)
+    one, several = found
+    start = prepare(chosen[1], 1).twin.state_dict()
+    assert one.keys() == several.keys()
     moved = sum(float((one[name] - start[name]).square().sum()) for name in one if "features" in name) ** 0.5
     assert moved > 1e-3
     for name, ours in one.items():
-        apart = (ours - two[name]).abs()
+        apart = (ours - several[name]).abs()
         assert float(apart.mean()) < 2e-5, name
         assert float((apart > 1e-4).float().mean()) < 0.05, name
 

@@ -101,15 +101,16 @@ def test_a_signal_in_a_validation(processes: int, runs: Runs, tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("wanted", [".last.ckpt.*.part", ".epoch=*.part"])
-def test_a_signal_while_saving(wanted: str, runs: Runs, tmp_path: Path) -> None:
+def test_a_signal_while_saving(wanted: str, processes: int, runs: Runs, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    process = runs.start(run, SAVES)
+    process = runs.start(run, SAVES, processes)
     until(process, lambda: any((run / "checkpoints").glob(wanted)))
     process.send_signal(signal.SIGTERM)
-    check_stopped(process, run, "SIGTERM")
+    check_stopped(process, run, "stopped at step")
     assert not list((run / "checkpoints").glob(".*"))
-    runs.check_it_goes_on(run, SAVES)
+    runs.check_it_goes_on(run, SAVES, processes)
 
 
 @pytest.mark.slow

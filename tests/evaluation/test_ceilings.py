@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from made_sessions import settings
 
 from vctrain import cli
@@ -128,3 +130,20 @@ def test_the_command_writes_a_row_for_each_unit(repeated: Path, tmp_path: Path, 
     assert [row["cc_norm"] for row in rows] == [
         "" if unit["cc_norm"] is None else repr(unit["cc_norm"]) for unit in units.values()
     ]
+
+
+def test_a_bin_of_two_frames_is_one_bin_of_the_sequence(repeated: Path, tmp_path: Path) -> None:
+    """At half the frame rate the sequence has half as many bins, whatever frame of it a repeat begins with."""
+    folder = tmp_path / "data"
+    shutil.copytree(repeated / "data", folder)
+    for path in (folder / "dataset.yaml", *folder.rglob("*.yaml")):
+        config = yaml.safe_load(path.read_text())
+        if "session" in config:
+            config["sampling"] = {"source_rate": 60, "target_rate": 30}
+            path.write_text(yaml.safe_dump(config))
+    chosen = settings(folder / "dataset.yaml", {"trainer.max_epochs": 1, "trainer.steps_per_epoch": 2})
+    train(chosen, run_dir=tmp_path / "run", provenance={}, argv=["vctrain", "train"])
+    halved = evaluate(str(tmp_path / "run"), split="all", ceilings=True, **CPU)["ceilings"]["sessions"][SESSION]
+    whole = evaluate(str(repeated / "run"), split="all", ceilings=True, **CPU)["ceilings"]["sessions"][SESSION]
+    assert halved["fixrsvp"]["n_bins"] == pytest.approx(whole["fixrsvp"]["n_bins"] / 2, abs=4)
+    assert halved["fixrsvp"]["n_repeats"] == pytest.approx(whole["fixrsvp"]["n_repeats"], abs=2)
