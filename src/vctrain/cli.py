@@ -38,6 +38,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     ),
     "export": ("vctrain.commands.export:export", "Write a checkpoint without its training state."),
     "import-nwb": ("vctrain.commands.import_nwb:import_nwb", "Write sessions from an NWB file."),
+    "sync": ("vctrain.commands.sync:sync", "Show runs in Weights & Biases or TensorBoard, from their records."),
     "simulate": ("vctrain.commands.simulate:simulate", "Write simulated sessions whose best score is known."),
     "presets": ("vctrain.commands.presets:app", "List, show or copy presets."),
 }

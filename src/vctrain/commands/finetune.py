@@ -64,6 +64,7 @@ def finetune(
     nodes: options.Nodes = None,
     accelerator: options.OnAccelerator = None,
     seed: options.Seed = None,
+    wandb: options.OnWandb = None,
     dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,

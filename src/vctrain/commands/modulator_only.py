@@ -30,6 +30,7 @@ def modulator_only(
     nodes: options.Nodes = None,
     accelerator: options.OnAccelerator = None,
     seed: options.Seed = None,
+    wandb: options.OnWandb = None,
     dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -52,6 +53,14 @@ class Load(StrEnum):
     vision = "vision"
 
 
+class Wandb(StrEnum):
+    """What to do with Weights & Biases."""
+
+    off = "off"
+    offline = "offline"
+    online = "online"
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object; everything else goes to stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No notes, no progress.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
@@ -97,6 +106,10 @@ OnAccelerator = Annotated[
     Accelerator | None, typer.Option("--accelerator", help="What to compute on [default: auto].", show_default=False)
 ]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random [default: 0].")]
+OnWandb = Annotated[
+    Wandb | None,
+    typer.Option("--wandb", help="Weights & Biases [default: WANDB_MODE, else off].", show_default=False),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show settings, their sources and the sessions; create nothing.")
 ]
@@ -133,7 +146,21 @@ def flags(given: Mapping[str, Any]) -> dict[str, object]:
         "trainer.devices": given["devices"],
         "trainer.nodes": given["nodes"],
         "trainer.accelerator": None if given["accelerator"] is None else Accelerator(given["accelerator"]).value,
+        "logging.wandb": wandb_mode(given["wandb"]),
     }
+
+
+def wandb_mode(given: Wandb | str | None) -> str | None:
+    """``--wandb``, else what WANDB_MODE says in the words of that client; None: neither."""
+    if given is not None:
+        return Wandb(given).value
+    said = os.environ.get("WANDB_MODE")
+    if not said:
+        return None
+    meant = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "off"}
+    if said not in meant:
+        raise UsageError(f"WANDB_MODE is {said!r}", hint=f"one of {', '.join(meant)}, or --wandb off")
+    return meant[said]
 
 
 def question(given: Mapping[str, Any]) -> dict[str, Any]:

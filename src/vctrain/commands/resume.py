@@ -44,6 +44,7 @@ def resume(
     nodes: options.Nodes = None,
     accelerator: options.OnAccelerator = None,
     seed: options.Seed = None,
+    wandb: options.OnWandb = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,

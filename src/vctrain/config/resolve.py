@@ -27,6 +27,7 @@ FLAGS = {
     "trainer.nodes": "--nodes",
     "trainer.accelerator": "--accelerator",
     "trainer.max_minutes": "--max-minutes",
+    "logging.wandb": "--wandb or WANDB_MODE",
     "start.checkpoint": "--checkpoint",
     "start.load": "--load",
     "start.freeze_vision": "--freeze-vision",

@@ -154,6 +154,22 @@ class StartConfig(Config):
     """Compute once, and keep on disk, what leaves the convnet; needs every adapter, frontend and convnet frozen."""
 
 
+class LoggingConfig(Config):
+    """Where the records of a run are shown beside its own directory; nothing that fails there ends a run."""
+
+    wandb: Literal["off", "offline", "online"] = "off"
+    """Weights & Biases; `offline` keeps its files in the run directory."""
+    project: str = "vctrain"
+    entity: str | None = None
+    """Of Weights & Biases: the team; None is the user's own."""
+    group: str | None = None
+    tags: tuple[str, ...] = ()
+    tensorboard: bool = False
+    """Write event files for TensorBoard into the run directory; needs `pip install 'vctrain[tensorboard]'`."""
+    plots_every: NonNegativeInt = 10
+    """Validations between two pictures; 0: none."""
+
+
 class Settings(Config):
     """A run, resolved: preset < file < --set < flag."""
 
@@ -166,6 +182,7 @@ class Settings(Config):
     checkpoint: CheckpointConfig = CheckpointConfig()
     init: InitConfig = InitConfig()
     start: StartConfig = StartConfig()
+    logging: LoggingConfig = LoggingConfig()
     regularization: tuple[Regularizer, ...] = ()
     """Penalties and proximal steps on parameters."""
     simulation: SimulationConfig = SimulationConfig()

@@ -45,7 +45,7 @@ def what_differs(settings: Settings, provenance: Mapping[str, str]) -> str:
         if source.startswith("--") and ", model " in source:
             # A model replaced by name is told by its name, not by each of its settings.
             parts.append(_safe(source.rpartition(", model ")[2]))
-        elif source.startswith("--") and path not in _NOT_WHAT_BUT_WHERE:
+        elif source.startswith("--") and path not in _NOT_WHAT_BUT_WHERE and not path.startswith("logging."):
             parts.append(_part(path, values.get(path)))
     kept = ""
     for part in filter(None, dict.fromkeys(parts)):

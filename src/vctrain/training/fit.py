@@ -29,6 +29,7 @@ from vctrain.training.allocator import keep_freed_memory
 from vctrain.training.budget import SOURCE, fitted
 from vctrain.training.callbacks.boundaries import Boundaries
 from vctrain.training.callbacks.checkpoints import Checkpoints
+from vctrain.training.callbacks.pace import Pace
 from vctrain.training.callbacks.records import Records
 from vctrain.training.callbacks.watchdog import Watchdog
 from vctrain.training.engine import build_trainer, leave, world
@@ -39,6 +40,7 @@ from vctrain.training.initialise import initialise
 from vctrain.training.largest import largest_batch
 from vctrain.training.loaders import training_loader, validation_loader
 from vctrain.training.loading import part_of
+from vctrain.training.mirrors import Mirrors
 from vctrain.training.module import TwinModule
 from vctrain.training.prepare import Prepared, prepare
 from vctrain.training.recording import keeps_records, note_sessions, owned
@@ -144,7 +146,8 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
     accumulate, per_epoch = settings.trainer.accumulate, settings.trainer.steps_per_epoch
     checkpoints = Checkpoints(run_dir, settings.checkpoint.keep_best, rank)
     boundaries = Boundaries(run_dir, settings, checkpoints, stop_time())
-    records = Records(run_dir, settings, [session.subject for session in sessions], rank)
+    pace = Pace()
+    records = Records(run_dir, settings, [session.subject for session in sessions], rank, pace)
     watchdog = Watchdog(rank, world_size)
     at_end = going_on is not None and (going_on.step or 0) >= module.total_steps
     trainer = build_trainer(
@@ -153,7 +156,7 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
         nodes=settings.trainer.nodes,
         precision=settings.trainer.precision,
         silence_minutes=settings.trainer.silence_minutes,
-        callbacks=_callbacks(settings, watchdog, records, boundaries, checkpoints),
+        callbacks=_callbacks(settings, watchdog, pace, records, boundaries, checkpoints),
         # Lightning would not even begin a run without steps left, and its last validation may be missing.
         max_epochs=settings.trainer.max_epochs + at_end,
         limit_train_batches=per_epoch * accumulate,
@@ -165,6 +168,8 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
     train_loader = training_loader(settings, prepared, rank, lambda: trainer.global_step, kept)
     val_loader = validation_loader(sessions, "val", twin, rank, world_size, features=kept)
     path = None if going_on is None else str(going_on.path)
+    if rank == 0:
+        afterwards.callback(Mirrors(run_dir, settings.logging).close)
     afterwards.callback(boundaries.close)
     with _faults_named(settings, prepared, run_dir, watchdog), closing(watchdog):
         try:
@@ -190,7 +195,12 @@ def _begin_records(run_dir: Path, going_on: Checkpoint | None) -> None:
     resumed = int(directory.read_run(run_dir).get("resumed") or 0) + 1
     directory.update_run(run_dir, state="running", error=None, resumed=resumed)
     directory.append_event(
-        run_dir, "resumed", step=progress["step"], checkpoint=str(going_on.path), dropped_rows=dropped
+        run_dir,
+        "resumed",
+        step=progress["step"],
+        validated=progress["validated"],
+        checkpoint=str(going_on.path),
+        dropped_rows=dropped,
     )
 
 

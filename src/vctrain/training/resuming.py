@@ -12,7 +12,7 @@ from typing import Any
 from vctrain import console
 from vctrain.config.layers import leaves
 from vctrain.config.resolve import read_provenance, read_settings, render
-from vctrain.config.schema import Settings
+from vctrain.config.schema import LoggingConfig, Settings
 from vctrain.data.torchfile.reading import read_torch_file
 from vctrain.errors import ContractError, UsageError
 from vctrain.runs import directory
@@ -34,8 +34,10 @@ MAY_CHANGE = (
     "checkpoint.every_n_minutes",
     "data.path",
     "data.root",
+    *(f"logging.{name}" for name in LoggingConfig.model_fields),
 )
-"""What a resumed run may change: how long, on what, how often it saves, and where the same recordings lie now."""
+"""What a resumed run may change: how long, on what, how often it saves, where the same recordings lie now, and where
+its records are shown."""
 _FITTED = ("trainer.max_epochs", "trainer.steps_per_epoch", "trainer.measured_step_seconds")
 _ONLY_HOW_TO_BEGIN = ("preset", "simulation", "start")
 

@@ -1,0 +1,63 @@
+"""``vctrain sync``: show finished or running runs in Weights & Biases or TensorBoard, from their own records."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vctrain import console
+from vctrain.commands import options
+from vctrain.errors import UsageError
+
+
+class To(StrEnum):
+    """Where to."""
+
+    wandb = "wandb"
+    wandb_offline = "wandb-offline"
+    tensorboard = "tensorboard"
+
+
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")]
+Where = Annotated[To, typer.Option("--to", help="wandb-offline writes files that wandb sync can upload.")]
+Again = Annotated[bool, typer.Option("--all", help="Also what was handed over before.")]
+
+
+def sync(
+    runs: Runs,
+    to: Where = To.wandb,
+    again: Again = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Hand over what a run's events.jsonl holds and the other side does not have yet.
+
+    A run has one id there, however often it was resumed or synced.
+
+    \b
+    Examples:
+      vctrain sync runs/RUN
+      vctrain sync runs/* --to tensorboard
+      vctrain sync runs/RUN --all
+    """
+    console.configure(json=json, quiet=quiet, debug=debug)
+    from vctrain.evaluation.mirror.replay import replay
+
+    results: list[dict[str, Any]] = []
+    for run in runs:
+        if not (run / "run.json").is_file():
+            raise UsageError(f"{run} is no run directory", hint="name directories such as runs/NAME")
+        counts = replay(run, to.value, again=again)
+        results.append({"run": str(run), "to": to.value, "events": sum(counts.values()), **counts})
+        if counts:
+            events, validations = sum(counts.values()), counts.get("validated", 0)
+            console.result(f"{run}: {events} events, {validations} of them validations, to {to.value}")
+        else:
+            console.result(f"{run}: {to.value} has everything already; --all hands it over again")
+    if console.json_mode():
+        shown = results[0] if len(results) == 1 else {"results": results}
+        console.emit_json({"ok": True, "command": "sync", **shown})
