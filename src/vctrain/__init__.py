@@ -5,10 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["SavedSession", "SimulationConfig", "SimulationReport", "__version__", "save_session", "simulate"]
+__all__ = [
+    "LoadedTwin",
+    "SavedSession",
+    "SimulationConfig",
+    "SimulationReport",
+    "__version__",
+    "bits_per_spike",
+    "evaluate",
+    "load",
+    "save_session",
+    "simulate",
+]
 
 if TYPE_CHECKING:
-    from vctrain.api import SavedSession, SimulationConfig, SimulationReport, save_session, simulate
+    from vctrain.api import (
+        LoadedTwin,
+        SavedSession,
+        SimulationConfig,
+        SimulationReport,
+        bits_per_spike,
+        evaluate,
+        load,
+        save_session,
+        simulate,
+    )
 else:
 
     def __getattr__(name: str) -> object:

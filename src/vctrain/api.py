@@ -3,5 +3,18 @@
 from vctrain.config.simulation import SimulationConfig
 from vctrain.data.making import SavedSession, save_session
 from vctrain.data.simulation import SimulationReport, simulate
+from vctrain.evaluation.evaluate import evaluate
+from vctrain.evaluation.loaded import LoadedTwin, load
+from vctrain.metrics.arrays import bits_per_spike
 
-__all__ = ["SavedSession", "SimulationConfig", "SimulationReport", "save_session", "simulate"]
+__all__ = [
+    "LoadedTwin",
+    "SavedSession",
+    "SimulationConfig",
+    "SimulationReport",
+    "bits_per_spike",
+    "evaluate",
+    "load",
+    "save_session",
+    "simulate",
+]
