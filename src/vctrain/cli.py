@@ -29,6 +29,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "resume": ("vctrain.commands.resume:resume", "Go on with a run that was stopped, preempted or killed."),
     "finetune": ("vctrain.commands.finetune:finetune", "Train on from a checkpoint, with parts of it frozen."),
     "modulator-only": ("vctrain.commands.modulator_only:modulator_only", "Train a twin of behaviour alone."),
+    "doctor": ("vctrain.commands.doctor:doctor", "Would a run work here, and how long would it take?"),
     "eval-bps": ("vctrain.commands.eval_bps:eval_bps", "Exact bits per spike of checkpoints or runs."),
     "predict": ("vctrain.commands.predict:predict", "Write predicted rates, frame by frame."),
     "inspect": ("vctrain.commands.inspect:inspect", "Show what is in a recording, session, config, checkpoint or run."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as pl
@@ -19,7 +20,17 @@ from vctrain.training.loaders import training_loader, validation_loader
 from vctrain.training.module import TwinModule
 from vctrain.training.prepare import Prepared, prepare
 
-_WARM_UP, _MEASURED, _CHUNKS = 3, 12, 8
+
+@dataclass(frozen=True)
+class Sample:
+    """How much is measured: steps after those that warm up, and chunks of validation."""
+
+    warm_up: int = 3
+    steps: int = 12
+    chunks: int = 8
+
+
+THOROUGH, BRIEF = Sample(), Sample(1, 2, 2)
 _USED = 0.97
 """Of the time; the rest is for checkpoints."""
 SOURCE = "fitted to max_minutes"
@@ -28,8 +39,8 @@ SOURCE = "fitted to max_minutes"
 class _Timer(pl.Callback):
     """Seconds of each optimizer step and each chunk of validation, those of rank 0 on all processes."""
 
-    def __init__(self, accumulate: int) -> None:
-        self._accumulate = accumulate
+    def __init__(self, accumulate: int, warm_up: int) -> None:
+        self._accumulate, self._warm_up = accumulate, warm_up
         self._steps: list[float] = []
         self._chunks: list[float] = []
         self._last: float | None = None
@@ -55,18 +66,18 @@ class _Timer(pl.Callback):
         return now - (now if before is None else before)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        step = statistics.mean(self._steps[_WARM_UP:])
+        step = statistics.mean(self._steps[self._warm_up :])
         chunk = statistics.median(self._chunks)
         self.seconds = trainer.strategy.broadcast((step, chunk))
 
 
-def measure(settings: Settings, prepared: Prepared) -> tuple[float, float]:
+def measure(settings: Settings, prepared: Prepared, sample: Sample = THOROUGH) -> tuple[float, float]:
     """Seconds of one optimizer step and of one whole validation with these settings, on a copy of the twin."""
     rank, world_size = world()
-    accumulate, steps = settings.trainer.accumulate, _WARM_UP + _MEASURED
+    accumulate, steps = settings.trainer.accumulate, sample.warm_up + sample.steps
     short = settings.trainer.model_copy(update={"max_epochs": 1, "steps_per_epoch": steps})
     twin = copy.deepcopy(prepared.twin)
-    timer = _Timer(accumulate)
+    timer = _Timer(accumulate, sample.warm_up)
     trainer = build_trainer(
         accelerator=prepared.accelerator,
         devices=settings.trainer.devices,
@@ -75,7 +86,7 @@ def measure(settings: Settings, prepared: Prepared) -> tuple[float, float]:
         callbacks=[timer],
         max_epochs=1,
         limit_train_batches=steps * accumulate,
-        limit_val_batches=_CHUNKS,
+        limit_val_batches=sample.chunks,
         accumulate_grad_batches=accumulate,
         gradient_clip_val=settings.optim.grad_clip or None,
         enable_checkpointing=False,
@@ -121,7 +132,8 @@ def fitted(settings: Settings, prepared: Prepared) -> Settings:
     if trainer.max_minutes is None or trainer.measured_step_seconds is not None:
         return settings
     processes = trainer.devices * trainer.nodes
-    console.note(f"measuring the speed of {_WARM_UP + _MEASURED} steps, for a run of {trainer.max_minutes:g} minutes")
+    steps = THOROUGH.warm_up + THOROUGH.steps
+    console.note(f"measuring the speed of {steps} steps, for a run of {trainer.max_minutes:g} minutes")
     if processes > 1 and not launched_externally():
         found = run_ranks(
             "vctrain.training.budget:measure_rank", {"settings": settings.model_dump(mode="json")}, processes
