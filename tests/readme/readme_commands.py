@@ -66,6 +66,8 @@ def smaller(arguments: list[str]) -> list[str]:
         options = SMALLER["train"] if "--or-start" in arguments else {}
     if "--data" in arguments:
         options = {path: value for path, value in options.items() if not path.startswith("simulation.")}
-    if arguments[0] in ("train", "resume", "finetune", "modulator-only"):
+    if arguments[0] == "doctor" and len(arguments) > 1 and not arguments[1].startswith("runs/"):
+        options = {path: value for path, value in SMALLER["train"].items() if not path.startswith("simulation.")}
+    if arguments[0] in ("train", "resume", "finetune", "modulator-only", "doctor"):
         return [*arguments, *(word for path, value in options.items() for word in ("--set", f"{path}={value}"))]
     return [*arguments, *(word for option in options.items() for word in option)]

@@ -1,0 +1,92 @@
+"""Does what the pages of docs/ tell people to type work, after what the README told them?"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from readme.readme_commands import shell_lines, smaller
+
+from vctrain import cli, console
+
+DOCS = Path(__file__).parents[2] / "docs"
+ELSEWHERE = {
+    "clusters.md": "tests/contracts/test_slurm.py",
+    "making-sessions.md": "tests/data/making/test_save_session.py",
+    "migration.md": "tests/runs/migration",
+    "data-format.md": "tests/data/test_dset.py",
+}
+"""Pages whose commands need a cluster, or files that only their own tests make."""
+PAGES = [path.name for path in sorted(DOCS.glob("*.md")) if path.name not in ELSEWHERE]
+_SHELL = set("$|;<>[]")
+
+
+def typed(page: str) -> list[list[str]]:
+    """The vctrain commands of a page that are whole in one line."""
+    found = []
+    for line in shell_lines((DOCS / page).read_text(encoding="utf-8")):
+        words = shlex.split(line)
+        if words[0] == "vctrain" and not _SHELL & set(line):
+            found.append(words[1:])
+    return found
+
+
+def snippets(page: str) -> list[str]:
+    """The Python of a page, in order."""
+    return re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def call(arguments: list[str]) -> int | str | None:
+    with pytest.raises(SystemExit) as leaving:
+        cli.main(arguments)
+    console.log_to(None)
+    return leaving.value.code
+
+
+@pytest.fixture(scope="module")
+def after_readme(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recordings and two runs, as the README makes them."""
+    folder = tmp_path_factory.mktemp("docs") / "work"
+    folder.mkdir()
+    types = "gaborium,backimage"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("VCTRAIN_CACHE", str(folder.parent / "cache"))
+        patch.setattr(sys, "excepthook", sys.excepthook)
+        assert call(smaller(["simulate", "recordings", "--types", types, "--size", "32"])) == 0
+        for seed, run in enumerate(("first", "second")):
+            train = ["train", "--preset", "gaborium", "--data", "recordings/dataset.yaml", "--run-dir", f"runs/{run}"]
+            assert call(smaller([*train, "--seed", str(seed)])) == 0
+    console.configure()
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if typed(page) or snippets(page)])
+def test_commands_and_snippets_of_a_page_run(
+    page: str, after_readme: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    folder = tmp_path / "work"
+    shutil.copytree(after_readme, folder)
+    made = {Path(words[words.index("--run-dir") + 1]) for words in typed(page) if "--run-dir" in words}
+    for run in made:
+        shutil.rmtree(folder / run, ignore_errors=True)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("VCTRAIN_CACHE", str(after_readme.parent / "cache"))
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    for words in typed(page):
+        code = call(smaller(words))
+        said = capsys.readouterr()
+        assert code == 0, f"{page}: vctrain {shlex.join(words)}\n{said.err}"
+    names: dict[str, object] = {}
+    for snippet in snippets(page):
+        exec(compile(snippet, page, "exec"), names)
+    console.configure()
+
+
+def test_pages_that_are_left_out_are_there() -> None:
+    assert set(ELSEWHERE) <= {path.name for path in DOCS.glob("*.md")}
