@@ -32,6 +32,7 @@ from vctrain.training.callbacks.checkpoints import Checkpoints
 from vctrain.training.callbacks.pace import Pace
 from vctrain.training.callbacks.records import Records
 from vctrain.training.callbacks.watchdog import Watchdog
+from vctrain.training.cost import Cost, hardware
 from vctrain.training.engine import build_trainer, leave, world
 from vctrain.training.faults import as_fault
 from vctrain.training.features import fill
@@ -146,8 +147,9 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
     accumulate, per_epoch = settings.trainer.accumulate, settings.trainer.steps_per_epoch
     checkpoints = Checkpoints(run_dir, settings.checkpoint.keep_best, rank)
     boundaries = Boundaries(run_dir, settings, checkpoints, stop_time())
-    pace = Pace()
-    records = Records(run_dir, settings, [session.subject for session in sessions], rank, pace)
+    on = prepared.accelerator, settings.trainer.devices, settings.trainer.nodes
+    cost = Cost(*on, directory.read_run(run_dir).get("cost"))
+    records = Records(run_dir, settings, [session.subject for session in sessions], rank, Pace(), cost)
     watchdog = Watchdog(rank, world_size)
     at_end = going_on is not None and (going_on.step or 0) >= module.total_steps
     trainer = build_trainer(
@@ -156,7 +158,7 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
         nodes=settings.trainer.nodes,
         precision=settings.trainer.precision,
         silence_minutes=settings.trainer.silence_minutes,
-        callbacks=_callbacks(settings, watchdog, pace, records, boundaries, checkpoints),
+        callbacks=_callbacks(settings, watchdog, records.pace, records, boundaries, checkpoints),
         # Lightning would not even begin a run without steps left, and its last validation may be missing.
         max_epochs=settings.trainer.max_epochs + at_end,
         limit_train_batches=per_epoch * accumulate,
@@ -169,6 +171,8 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
     val_loader = validation_loader(sessions, "val", twin, rank, world_size, features=kept)
     path = None if going_on is None else str(going_on.path)
     if rank == 0:
+        directory.update_run(run_dir, hardware=hardware(*on))
+        afterwards.callback(lambda: directory.update_run(run_dir, cost=cost.now()))
         afterwards.callback(Mirrors(run_dir, settings.logging).close)
     afterwards.callback(boundaries.close)
     with _faults_named(settings, prepared, run_dir, watchdog), closing(watchdog):

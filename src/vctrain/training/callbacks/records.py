@@ -16,6 +16,7 @@ from vctrain.errors import NumericsError
 from vctrain.runs import directory
 from vctrain.runs.metrics_file import MetricsFile
 from vctrain.training.callbacks.pace import Pace
+from vctrain.training.cost import Cost
 from vctrain.training.module import TwinModule
 from vctrain.training.validation import Scores
 
@@ -24,13 +25,15 @@ class Records(pl.Callback):
     """Rank 0 writes one row of metrics.csv and one event a validation, and shows progress; every rank keeps the best
     result."""
 
-    def __init__(self, run_dir: Path, settings: Settings, subjects: Sequence[str], rank: int, pace: Pace) -> None:
+    def __init__(
+        self, run_dir: Path, settings: Settings, subjects: Sequence[str], rank: int, pace: Pace, cost: Cost
+    ) -> None:
         self.run_dir, self.rank, self.subjects = run_dir, rank, tuple(subjects)
         self.total_steps = settings.trainer.max_epochs * settings.trainer.steps_per_epoch
         self.max_epochs = settings.trainer.max_epochs
         self.curriculum = settings.data.curriculum
         self._best: Scores | None = None
-        self.pace = pace
+        self.pace, self.cost = pace, cost
         self.progress = console.TrainingProgress()
         self.metrics = MetricsFile(run_dir)
         self.started = 0.0
@@ -90,8 +93,11 @@ class Records(pl.Callback):
         seconds = round(time.monotonic() - self.started, 1)
         seen = self._shares(pl_module.twin.names, pl_module.take_seen_frames())
         pace = self.pace.take(seen["train_frames"])
+        self.cost.add_frames(seen["train_frames"])
         directory.append_event(self.run_dir, "validated", seconds=seconds, **row, **seen, **pace)
-        directory.update_run(self.run_dir, best_score=self.best.bps_overall, step=trainer.global_step)
+        directory.update_run(
+            self.run_dir, best_score=self.best.bps_overall, step=trainer.global_step, cost=self.cost.now()
+        )
         oracle = "" if result.fraction_of_oracle is None else f"  {result.fraction_of_oracle:.1%} of the oracle"
         self.progress.line(
             f"epoch {pl_module.finished_epoch + 1}/{self.max_epochs}  step {trainer.global_step}  "
