@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +32,10 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="Also write results.json, units.csv, units.parquet there."),
 ]
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="DIR", help="Also write a page with pictures, report.html, and figures/ there."),
+]
 
 
 def eval_bps(
@@ -45,6 +50,7 @@ def eval_bps(
     paired: Paired = False,
     replicates: Replicates = 2000,
     out: Out = None,
+    report: Report = None,
     devices: options.Devices = None,
     accelerator: options.OnAccelerator = None,
     json: options.Json = False,
@@ -64,6 +70,7 @@ def eval_bps(
       vctrain eval-bps runs/RUN --data other_day.yaml
       vctrain eval-bps runs/BASELINE runs/OTHER --paired
       vctrain eval-bps runs/RUN --by unit --out results
+      vctrain eval-bps runs/BASELINE runs/OTHER --report report
     """
     console.configure(json=json, quiet=quiet, debug=debug)
     if paired and len(targets) < 2:
@@ -75,6 +82,10 @@ def eval_bps(
 
     if out is not None:
         check_folder(out)
+    if report is not None:
+        from vctrain.evaluation.report.write import check_report, write_report
+
+        check_report(report)
     question = Question(**options.question(context.params), null=null.value, devices=devices or 1)
     results: list[dict[str, Any]] = []
     for result in evaluate_all(targets, question, compare=paired, replicates=replicates):
@@ -87,6 +98,9 @@ def eval_bps(
                 _show_paired(results[0]["checkpoint"], result["paired"])
     if out is not None:
         console.note(f"wrote {', '.join(str(path) for path in write_results(results, out))}")
+    if report is not None:
+        write_report(report, results, targets, question, sys.argv)
+        console.note(f"wrote {report / 'report.html'} and the figures of it")
     if console.json_mode():
         shown = results[0] if len(results) == 1 else {"results": results}
         console.emit_json({"ok": True, "command": "eval-bps", **shown})
