@@ -24,8 +24,8 @@ from vctrain.training.engine import device_of, resolve_accelerator
 NO_SPIKES = "No session has a unit with a spike on this split."
 ABOUT_AVERAGES = (
     "Mean contrast before spikes (data) and before predicted spikes (twin: frames weighted by its rates), less the "
-    "mean, over the same frames of noise stimuli. Maps are of the lag at which the data's average is strongest, each on "
-    "a scale of its own (± its largest contrast; red is brighter); curves are of its strongest pixel, scaled to their "
+    "mean, over the same frames of noise stimuli. Maps are of the lag at which the data's average is strongest, each "
+    "on a scale of its own (± its largest contrast; red is brighter); curves are of its strongest pixel, scaled to their "
     "largest. r is Pearson's correlation of the two averages over all lags and pixels: few spikes lower it, and units "
     "without a linear average, such as complex cells, show noise."
 )
@@ -105,8 +105,8 @@ def _repeats(label: str, found: Sequence[Responses]) -> Items:
     if any(isinstance(item, Picture) for item in items):
         about = (
             f"Means over the repeats of a sequence, their first {traces.PSTH_SHOWN:g} s, both smoothed by a Gaussian "
-            f"with a standard deviation of {1000 * traces.PSTH_SECONDS:g} ms. The numbers are of unsmoothed bins of the "
-            "whole sequence, twin and oracle on the same entries; docs/evaluation.md defines them."
+            f"with a standard deviation of {1000 * traces.PSTH_SECONDS:g} ms. The numbers are of unsmoothed bins of "
+            "the whole sequence, twin and oracle on the same entries; docs/evaluation.md defines them."
         )
         items.insert(0, about)
     if none:

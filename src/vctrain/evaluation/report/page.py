@@ -149,7 +149,7 @@ td { white-space: nowrap }
   nav, details { display: none }
   h2, h3, .caption { break-after: avoid }
   h2 + p, h3 + p { break-after: avoid }
-  figure, tr, .short { break-inside: avoid }
+  p, figure, tr, .short { break-inside: avoid }
   figure { margin: 3mm 0 5mm }
   img { max-height: 225mm; border: 0 }
   .wide { overflow: visible }

@@ -23,11 +23,12 @@ FIGURES = {
     "cc_max": "CC_max",
     "cc_abs": "CC_abs",
     "feve": "FEVE",
-    "single_trial": "single-trial correlation",
-    "bps": "twin, bits per spike",
-    "oracle": "leave-one-out oracle, bits per spike",
+    "single_trial": "single trial",
+    "bps": "twin",
+    "oracle": "oracle",
 }
-"""Of each unit, as they are called; twin and oracle on the same entries."""
+"""Of each unit, as they are called: single-trial correlation; bits per spike of the twin and of the leave-one-out
+oracle on the same entries."""
 Array = NDArray[np.float64]
 
 

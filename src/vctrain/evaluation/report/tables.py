@@ -113,7 +113,10 @@ def repeats(found: Responses, psth: Psth) -> Table:
         + [figure(float(psth.figures[name][unit])) for name in FIGURES]
         for unit, cid in enumerate(found.cids)
     ]
-    said = f"{found.session}, {psth.kind}: figures from {psth.n_repeats} repeats; a dash where they do not suffice."
+    said = (
+        f"{found.session}, {psth.kind}: {psth.n_repeats} repeats, a dash where they do not suffice. Twin and "
+        "leave-one-out oracle: bits per spike."
+    )
     return Table(["cid", "repeats", *FIGURES.values()], rows, said)
 
 
