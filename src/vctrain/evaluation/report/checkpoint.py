@@ -11,7 +11,7 @@ from vctrain.evaluation import run_sheet
 from vctrain.evaluation.evaluate import Question, open_for
 from vctrain.evaluation.inspection import number_in, rows_of
 from vctrain.evaluation.report import averages, learned, stretches, tables, traces
-from vctrain.evaluation.report.material import UNITS, Responses, best_units, responses, spread
+from vctrain.evaluation.report.material import UNITS, Responses, best_units, responses, scales_of, spread
 from vctrain.evaluation.report.page import Picture, Section, Table, picture
 from vctrain.evaluation.report.parts import Kernels, kernels_of, parts_of
 from vctrain.evaluation.report.triggered import NOISE, is_noise
@@ -25,9 +25,9 @@ NO_SPIKES = "No session has a unit with a spike on this split."
 ABOUT_AVERAGES = (
     "Mean contrast before spikes (data) and before predicted spikes (twin: frames weighted by its rates), less the "
     "mean, over the same frames of noise stimuli. Maps are of the lag at which the data's average is strongest, each "
-    "on a scale of its own (± its largest contrast; red is brighter); curves are of its strongest pixel, scaled to their "
-    "largest. r is Pearson's correlation of the two averages over all lags and pixels: few spikes lower it, and units "
-    "without a linear average, such as complex cells, show noise."
+    "on a scale of its own (± its largest contrast; red is brighter); curves are of its strongest pixel, scaled to "
+    "their largest. r is Pearson's correlation of the two averages over all lags and pixels: few spikes lower it, and "
+    "units without a linear average, such as complex cells, show noise."
 )
 Items = list[Picture | Table | str]
 
@@ -38,10 +38,11 @@ def checkpoint_sections(label: str, result: Mapping[str, Any], target: str, ques
     matched = {session.name: session for session in open_for(checkpoint, question).sessions}
     device = device_of(resolve_accelerator(question.accelerator))
     twin = checkpoint.build()
-    shown = spread(result)
+    units = {name: best_units(result["sessions"][name]) for name in spread(result)}
+    twin = twin.to(device)
     found = [
-        responses(twin.to(device), matched[name], question.split, best_units(result["sessions"][name]), device)
-        for name in shown
+        responses(twin, matched[name], question.split, of, device, scales_of(result, name, of))
+        for name, of in units.items()
     ]
     twin = twin.to("cpu")
     rate_hz = next(iter(matched.values())).rate_hz
@@ -61,10 +62,12 @@ def checkpoint_sections(label: str, result: Mapping[str, Any], target: str, ques
 def _chosen(result: Mapping[str, Any], found: Sequence[Responses]) -> str:
     n = len(result["sessions"])
     which = "all" if len(found) == n else f"{len(found)} of {n}, evenly spaced from the best to the worst,"
-    return (
+    said = (
         f"Responses are shown of {which} sessions and at most {UNITS} units of each, those with most bits per spike, "
         "best first; averages over so chosen units say little about the others."
     )
+    rescaled = " Rates have the gain and offset of each unit that fit its training frames."
+    return said if result.get("rescaled") is None else said + rescaled
 
 
 def _name(label: str, what: str, session: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from vctrain.data.session import Session
-from vctrain.evaluation.report.passing import predictions
+from vctrain.evaluation.report.passing import Scales, predictions
 from vctrain.evaluation.report.repeated import Psth, RepeatReader
 from vctrain.evaluation.report.stretches import Stretch, StretchReader, choose
 from vctrain.evaluation.report.triggered import Triggered, TriggeredReader
@@ -63,8 +63,23 @@ def spread(result: Mapping[str, Any], count: int = SESSIONS) -> list[str]:
     return [name for name in known if name in ranked]
 
 
+def scales_of(
+    result: Mapping[str, Any], session: str, units: Sequence[tuple[int, float]]
+) -> tuple[list[float], list[float]] | None:
+    """Gain and offset of ``units`` where the evaluation rescaled rates; None where it did not."""
+    if result.get("rescaled") is None:
+        return None
+    fitted = result["rescaled"]["sessions"][session]
+    return [fitted[str(cid)]["gain"] for cid, _ in units], [fitted[str(cid)]["offset"] for cid, _ in units]
+
+
 def responses(
-    twin: AnyTwin, session: Session, split: str, units: Sequence[tuple[int, float]], device: torch.device
+    twin: AnyTwin,
+    session: Session,
+    split: str,
+    units: Sequence[tuple[int, float]],
+    device: torch.device,
+    scales: Scales | None = None,
 ) -> Responses:
     """The responses of ``units`` (cid and bits per spike) of ``session``, from one pass over the clips that matter."""
     stretches = StretchReader(choose(session, split, twin.context))
@@ -76,7 +91,7 @@ def responses(
     def wanted(start: int, stop: int, kind: str) -> bool:
         return any(reader.wants(start, stop, kind) for reader in readers)
 
-    for clips in predictions(twin, session, split, columns, wanted, device):
+    for clips in predictions(twin, session, split, columns, wanted, device, scales):
         for reader in readers:
             reader.add(clips)
     return Responses(

@@ -132,7 +132,7 @@ def alignment_of(adapter: nn.Module) -> Alignment:
         if adapter.shear is not None:
             shear = _plain(adapter.shear)
             matrix = np.array([[scale[0], shear[0]], [shear[1], scale[1]]])
-        sigma = None if adapter.log_sigma is None else float(F.softplus(adapter.log_sigma))
+        sigma = None if adapter.log_sigma is None else float(F.softplus(adapter.log_sigma.detach()))
         return Alignment(matrix, shift, sigma, True)
     if isinstance(adapter, OldAdapter):
         if adapter.scales:

@@ -35,12 +35,20 @@ class Predicted:
     """(n, T, H, W) float32; None for a twin that reads no stimulus."""
 
 
+Scales = tuple[Sequence[float], Sequence[float]]
+"""Gain and offset (spikes a bin) that the rates of K units get."""
 Wanted = Callable[[int, int, str], bool]
 """Whether the clip with scored frames [start, stop) of a type of stimulus is to be predicted."""
 
 
 def predictions(
-    twin: AnyTwin, session: Session, split: str, units: Sequence[int], wanted: Wanted, device: torch.device
+    twin: AnyTwin,
+    session: Session,
+    split: str,
+    units: Sequence[int],
+    wanted: Wanted,
+    device: torch.device,
+    scales: Scales | None = None,
 ) -> Iterator[Predicted]:
     """The clips of ``split`` in which ``wanted`` sees something, for ``units`` (places in the session).
 
@@ -48,6 +56,7 @@ def predictions(
     """
     loader = validation_loader([session], split, twin, 0, 1)
     columns = list(units)
+    gain, offset = (torch.tensor(list(part)) for part in scales or ([1.0], [0.0]))
     for group in range(loader.n_groups):
         _, starts = loader.starts(group)
         kinds = tuple(session.recordings[session.place_of(start)[0]].kind for start in starts.tolist())
@@ -62,7 +71,7 @@ def predictions(
             starts=starts,
             kinds=kinds,
             robs=part.robs[real][..., columns],
-            rhat=rates[real][..., columns],
+            rhat=gain * rates[real][..., columns] + offset,
             rate_true=None if part.rate_true is None else part.rate_true[real][..., columns],
             counted=(part.dfs > 0).expand_as(part.robs)[real][..., columns],
             contrast=contrast(part)[real] if part.stim is not None else None,

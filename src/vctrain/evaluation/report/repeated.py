@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vctrain.data.recordings import Recording
 from vctrain.data.session import Session
 from vctrain.evaluation.report.passing import Predicted
 from vctrain.metrics.bps import PoissonSums
@@ -25,10 +23,11 @@ FIGURES = {
     "feve": "FEVE",
     "single_trial": "single trial",
     "bps": "twin",
-    "oracle": "oracle",
+    "psth_oracle_bps": "oracle",
 }
 """Of each unit, as they are called: single-trial correlation; bits per spike of the twin and of the leave-one-out
 oracle on the same entries."""
+SEQUENCE = "psth_inds"
 Array = NDArray[np.float64]
 
 
@@ -50,19 +49,6 @@ class Psth:
     """`FIGURES`, each ``(K,)``, NaN where undefined."""
 
 
-def sequence_numbers(recording: Recording, start: int, stop: int) -> Array:
-    """``psth_inds`` of frames [start, stop) in frames of the twin, ``(n,)``; -1 outside a sequence.
-
-    A frame of the twin made of ``factor`` frames of the file is inside where these follow each other in the sequence.
-    """
-    k = recording.factor
-    mean = np.empty((1, stop - start, 1), np.float32)
-    recording.signal_at("psth_inds", np.arange(start, stop)[None], mean)
-    first = mean[0, :, 0].astype(np.float64) - (k - 1) / 2
-    whole = np.isfinite(first) & (np.abs(first - np.round(first)) < 1e-3) & (first >= 0)
-    return np.where(whole, np.floor(np.round(np.nan_to_num(first)) / k), -1.0)
-
-
 @dataclass
 class RepeatReader:
     """Keeps counts and predictions of the repeated sequences of a session."""
@@ -72,7 +58,7 @@ class RepeatReader:
     kinds: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.kinds = tuple(r.kind for r in self.session.recordings if "psth_inds" in r)
+        self.kinds = tuple(r.kind for r in self.session.recordings if SEQUENCE in r)
 
     def wants(self, start: int, stop: int, kind: str) -> bool:
         """Whether the stimulus of a clip has repeats."""
@@ -102,7 +88,8 @@ class RepeatReader:
         numbers, trials = [], []
         for first, counted, *_ in rows:
             own = self.session.place_of(first)[1]
-            number = sequence_numbers(recording, own, own + len(counted))
+            # a bin of several frames of the file is one bin of the sequence
+            number = recording.first_of_bins(SEQUENCE, np.arange(own, own + len(counted))) // recording.factor
             # a frame that counts for no unit is no bin of this repeat
             numbers.append(np.where(counted.any(1), number, -1.0))
             trials.append(np.repeat(self.session.trials_at([first]), len(counted)))
@@ -129,14 +116,9 @@ def _psth(
         "feve": explained_variance(repeats, rate).feve,
         "single_trial": single_trial_correlation(repeats, rate),
         "bps": own.bits_per_spike().numpy(),
-        "oracle": oracle_sums(repeats).bits_per_spike().numpy(),
+        "psth_oracle_bps": oracle_sums(repeats).bits_per_spike().numpy(),
     }
     n = repeats.repeats_per_bin()
     error = np.sqrt(repeats.variance() / np.maximum(n, 1))
     means = repeats.psth(), error, repeats.mean(rate)
     return Psth(kind, len(arranged.trials), arranged.numbers, *means, n, figures)
-
-
-def number_of(value: float) -> float | None:
-    """A figure, or None for NaN."""
-    return None if math.isnan(value) else float(value)

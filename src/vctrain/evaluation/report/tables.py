@@ -91,6 +91,22 @@ def paired(results: Sequence[Result], labels: Sequence[str]) -> Table | None:
     return Table(columns, rows, said) if rows else None
 
 
+def ceilings(result: Result, label: str) -> Table | None:
+    """What --ceilings found; None without it."""
+    if result.get("ceilings") is None:
+        return None
+    rows = [
+        [
+            *(name, kind, str(found["n_repeats"]), f"{found['n_units_with_value']} of {len(found['units'])}"),
+            *(figure(found["mean"][of]) for of in FIGURES),
+        ]
+        for name, kinds in result["ceilings"]["sessions"].items()
+        for kind, found in kinds.items()
+    ]
+    said = f"Ceilings of {label} from repeats, means over units. Twin and leave-one-out oracle: bits per spike."
+    return Table(["session", "type", "repeats", "units", *FIGURES.values()], rows, said, labels=2)
+
+
 def units(results: Sequence[Result], labels: Sequence[str]) -> Table:
     """Every unit of every checkpoint."""
     rows = [

@@ -58,7 +58,7 @@ def trials(found: Responses) -> Figure:
 
 
 def _trial(axes: Axes, found: Responses, stretch: Stretch, unit: int) -> None:
-    title(axes, f"cid {found.cids[unit]}, {found.bps[unit]:.2f} bits/spike")
+    title(axes, f"cid {found.cids[unit]}, {found.bps[unit]:z.2f} bits/spike")
     robs, rhat = stretch.robs[:, unit], stretch.rhat[:, unit]
     if not np.isfinite(robs).any():
         nothing(axes, "not scored here")

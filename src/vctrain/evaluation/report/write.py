@@ -103,9 +103,11 @@ def _about(results: Sequence[Mapping[str, Any]], labels: Sequence[str], argv: Se
     written_by = {**{"vctrain": vctrain.__version__, "python": platform.python_version()}, **versions()}
     said = ", ".join(f"{name} {version}" for name, version in written_by.items() if version)
     null = {"evaluated": "the frames evaluated", "training": "the training frames"}[results[0]["null"]]
+    rescaled = int(any(result.get("rescaled") is not None for result in results))
     facts = [
         *((name, f"{result['checkpoint']}") for name, result in zip(labels, results, strict=True)),
         ("null model", f"mean rate of each unit on {null}"),
+        *(("rates", "rescaled: gain and offset of each unit that fit its training frames"),) * rescaled,
         ("command", shlex.join([Path(argv[0]).name, *argv[1:]])),
         ("written", f"{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M %Z}"),
         ("versions", f"{said}, matplotlib {matplotlib.__version__}, metric {results[0]['metric_version']}"),
@@ -120,7 +122,8 @@ def _overview(results: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Se
     if difference is not None:
         section.items.append(difference)
     for name, result in zip(labels, results, strict=True):
-        section.items.extend([tables.sessions(result, name), tables.types(result, name)])
+        found = tables.sessions(result, name), tables.types(result, name), tables.ceilings(result, name)
+        section.items.extend(table for table in found if table is not None)
         section.items.extend(f"{name}, note: {note}" for note in result["notes"])
     return section
 
