@@ -88,6 +88,7 @@ def adapters(parts: Sequence[Part]) -> Figure:
     shown = colours([part.session for part in known])
     patch = figure.add_subplot(grid[0])
     title(patch, "Part of the patch on the grid")
+    patch.set_anchor("N")
     patch.add_patch(Rectangle((-1, -1), 2, 2, fill=False, color=INK, lw=0.9))
     outlines = [part.alignment.outline() for part in known if part.alignment is not None]
     for part, outline in zip(known, outlines, strict=True):

@@ -15,6 +15,7 @@ from vctrain.evaluation.style import INK, PALETTE, SMALL, colours, nothing, titl
 Result = Mapping[str, Any]
 Pair = tuple[str, int, float, float]
 """Session, cid, and bits per spike in the first and the second checkpoint."""
+MANY = 150
 _WIDTH = 10.0
 _LEGEND_COLUMNS = 4
 
@@ -43,8 +44,9 @@ def units(result: Result) -> Figure:
     values = np.array([bps for *_, bps, _ in found])
     ends = np.array([interval or [math.nan, math.nan] for *_, interval in found])
     hues = [shown[session] for session, *_ in found]
-    axes.vlines(place, ends[:, 0], ends[:, 1], colors=hues, lw=1.4 if len(found) < 150 else 0.5, alpha=0.55)
-    axes.scatter(place, values, c=hues, s=14 if len(found) < 150 else 4, zorder=3)
+    few = len(found) < MANY
+    axes.vlines(place, ends[:, 0], ends[:, 1], colors=hues, lw=1.4 if few else 0.5, alpha=0.55 if few else 0.2)
+    axes.scatter(place, values, c=hues, s=14 if few else 4, zorder=3)
     axes.axhline(0, color=INK, lw=0.7)
     axes.set_xlim(0, len(found) + 1)
     # an interval that dwarfs all values would hide them
@@ -110,7 +112,7 @@ def scatter(pairs: Sequence[Pair], first: str, second: str) -> Figure:
     title(axes, f"{len(pairs)} units, {int((b > a).sum())} better in {second}", grid=True)
     for name, hue in shown.items():
         mine = np.array([pair[0] == name for pair in pairs])
-        axes.scatter(a[mine], b[mine], s=16, color=hue, alpha=0.75, lw=0, label=name)
+        axes.scatter(a[mine], b[mine], s=16, color=hue, alpha=0.75 if len(pairs) < MANY else 0.35, lw=0, label=name)
     low, high = min(a.min(), b.min(), 0.0), max(a.max(), b.max())
     margin = 0.05 * max(high - low, 1e-3)
     reach = [low - margin, high + margin]
