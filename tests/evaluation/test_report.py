@@ -348,6 +348,9 @@ def test_a_split_and_a_file_without_anything_to_show_say_so(tiny_run, tmp_path: 
     for session in result["sessions"].values():
         session["units"] = dict.fromkeys(session["units"])
         session["bps"] = None
+    result["bps_overall"] = result["bps_over_units"] = None
+    write_report(tmp_path / "silent", [result], [str(alone)], question, ARGV)
+    assert "No session has a unit with a spike" in Page((tmp_path / "silent" / "report.html").read_text()).text
     silent = checkpoint_sections("A", result, str(alone), question)
     said = {section.heading: section.items for section in silent}
     assert (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 SMALL = 7.5
 INK, MUTED, OBSERVED = "#222222", "#777777", "#8a8f98"
@@ -27,6 +29,17 @@ def nothing(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color=MUTED, fontsize=9)
     axes.set_xticks([])
     axes.set_yticks([])
+
+
+def legend_below(figure: Figure) -> None:
+    """One legend under all axes, each name once; none where nothing has a name."""
+    named = dict[str, Any]()
+    for axes in figure.axes:
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(name, handle)
+    if named:
+        handles, names = list(named.values()), list(named)
+        figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=SMALL, frameon=False)
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:

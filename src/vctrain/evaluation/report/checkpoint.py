@@ -133,8 +133,8 @@ def _averages(label: str, found: Sequence[Responses], reads_stimulus: bool) -> I
         name = _name(label, "sta", session.session)
         maps = session.triggered
         said = (
-            f"Contrast before spikes in {maps.frames:,} frames of {', '.join(maps.kinds)}: data, twin, and both over "
-            "ms from the spike."
+            f"Contrast before spikes in {maps.frames:,} frames of {', '.join(maps.kinds)}: data, twin, and both "
+            "(black: data, blue: twin) over ms from the spike."
         )
         items.append(picture(name, session.session, said, averages.averages(session, maps)))
     if any(isinstance(item, Picture) for item in items):

@@ -10,14 +10,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vctrain.evaluation.style import INK, PALETTE, SMALL, colours, nothing, title
+from vctrain.evaluation.style import INK, PALETTE, SMALL, colours, legend_below, nothing, title
 
 Result = Mapping[str, Any]
 Pair = tuple[str, int, float, float]
 """Session, cid, and bits per spike in the first and the second checkpoint."""
 MANY = 150
 _WIDTH = 10.0
-_LEGEND_COLUMNS = 4
 
 
 def known_units(result: Result) -> list[tuple[str, int, float, list[float] | None]]:
@@ -89,7 +88,7 @@ def sessions(results: Sequence[Result], labels: Sequence[str]) -> Figure:
     axes.set_yticks(range(len(names)), names, fontsize=SMALL if len(names) <= 40 else 5)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel("bits per spike", fontsize=8)
-    figure.legend(loc="outside lower center", fontsize=SMALL, frameon=False, ncols=_LEGEND_COLUMNS)
+    legend_below(figure)
     return figure
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vctrain.evaluation.report.material import Responses
 from vctrain.evaluation.report.repeated import Psth
 from vctrain.evaluation.report.stretches import Stretch
-from vctrain.evaluation.style import INK, OBSERVED, PALETTE, SMALL, nothing, title
+from vctrain.evaluation.style import INK, OBSERVED, PALETTE, legend_below, nothing, title
 
 TRIAL_UNITS, PSTH_UNITS = 3, 6
 TRIAL_SECONDS, PSTH_SECONDS = 0.025, 0.01
@@ -30,7 +30,7 @@ def smoothed(values: Array, sigma: float) -> Array:
     [1.0, nan, 1.0]
     """
     there = np.isfinite(values)
-    reach = min(max(round(3 * sigma), 1), max(len(values) - 1, 0))
+    reach = min(max(round(3 * sigma), 1), (len(values) - 1) // 2)
     taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 1e-6)) ** 2)
     total = np.convolve(np.where(there, values, 0.0), taps, "same")
     weight = np.convolve(there.astype(np.float64), taps, "same")
@@ -52,8 +52,7 @@ def trials(found: Responses) -> Figure:
         grid[-1, column].set_xlabel("s from the first scored frame", fontsize=8)
     for axes in grid[:, 0]:
         axes.set_ylabel("spikes / s", fontsize=8)
-    handles, names = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", fontsize=SMALL, frameon=False, ncols=4)
+    legend_below(figure)
     return figure
 
 
@@ -94,8 +93,7 @@ def psths(found: Responses, psth: Psth) -> Figure:
         grid[(count - 1 - column) // columns, column].tick_params(labelbottom=True)
     for axes in grid[:, 0]:
         axes.set_ylabel("spikes / s", fontsize=8)
-    handles, names = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", fontsize=SMALL, frameon=False, ncols=3)
+    legend_below(figure)
     return figure
 
 
