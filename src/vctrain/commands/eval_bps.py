@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,10 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="Also write results.json, units.csv, units.parquet there."),
 ]
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="DIR", help="Also write a page with pictures, report.html, and figures/ there."),
+]
 
 
 def eval_bps(
@@ -55,6 +60,7 @@ def eval_bps(
     ceilings: Ceilings = False,
     fresh: Fresh = False,
     out: Out = None,
+    report: Report = None,
     devices: options.Devices = None,
     accelerator: options.OnAccelerator = None,
     json: options.Json = False,
@@ -75,6 +81,7 @@ def eval_bps(
       vctrain eval-bps runs/BASELINE runs/OTHER --paired
       vctrain eval-bps runs/RUN --by unit --out results
       vctrain eval-bps runs/RUN --types fixrsvp --split all --ceilings
+      vctrain eval-bps runs/BASELINE runs/OTHER --report report
     """
     console.configure(json=json, quiet=quiet, debug=debug)
     if paired and len(targets) < 2:
@@ -86,6 +93,10 @@ def eval_bps(
 
     if out is not None:
         check_folder(out)
+    if report is not None:
+        from vctrain.evaluation.report.write import check_report, write_report
+
+        check_report(report)
     question = Question(
         **options.question(context.params),
         null=null.value,
@@ -109,6 +120,9 @@ def eval_bps(
                 _show_paired(results[0]["checkpoint"], result["paired"])
     if out is not None:
         console.note(f"wrote {', '.join(str(path) for path in write_results(results, out))}")
+    if report is not None:
+        write_report(report, results, targets, question, sys.argv)
+        console.note(f"wrote {report / 'report.html'} and the figures of it")
     if console.json_mode():
         shown = results[0] if len(results) == 1 else {"results": results}
         console.emit_json({"ok": True, "command": "eval-bps", **shown})

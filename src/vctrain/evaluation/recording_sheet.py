@@ -20,13 +20,13 @@ from vctrain.data.inspection.recording import Inspected
 from vctrain.data.inspection.units import BLOCKS
 from vctrain.data.intervals import runs_of_equal
 from vctrain.data.splits import SPLITS, split_trials
+from vctrain.evaluation.style import SMALL, nothing, title
 
 COLOURS = {"train": "#3b6fb6", "val": "#e08a1e", "test": "#3a9a5b", "outside": "#b9b9b9"}
 LOST = "#f2b8b0"
 SHOWN_SECONDS = 20.0
 _FRAMES_SHOWN = 10
 _PAGE = (11.7, 8.3)
-_SMALL = 7.5
 
 
 def write_sheets(path: Path, recordings: Sequence[tuple[Inspected, Sequence[float], int]]) -> int:
@@ -123,22 +123,9 @@ def _window(recording: Inspected) -> tuple[int, int]:
     return start, start + length
 
 
-def _nothing(axes: Axes, text: str) -> None:
-    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="#777777", fontsize=9)
-    axes.set_xticks([])
-    axes.set_yticks([])
-
-
-def _title(axes: Axes, text: str) -> None:
-    axes.set_title(text, fontsize=9, loc="left", pad=4)
-    axes.tick_params(labelsize=_SMALL)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
 def _movie(figure: Figure, place: Any, recording: Inspected) -> None:
     if recording.facts["movie"] is None or not recording.facts["movie"]["frames_checked"]:
-        _nothing(figure.add_subplot(place), "no movie that can be shown")
+        nothing(figure.add_subplot(place), "no movie that can be shown")
         return
     stim = recording.dset.covariates["stim"]
     chosen = np.unique(np.linspace(0, len(stim) - 1, _FRAMES_SHOWN + 2).astype(np.int64)[1:-1])
@@ -149,14 +136,14 @@ def _movie(figure: Figure, place: Any, recording: Inspected) -> None:
         axes.set_xticks([])
         axes.set_yticks([])
         at = f"{frame / _rate(recording):.1f} s" if recording.rate_hz else f"frame {frame}"
-        axes.set_xlabel(at, fontsize=_SMALL, labelpad=2)
+        axes.set_xlabel(at, fontsize=SMALL, labelpad=2)
 
 
 def _raster(axes: Axes, recording: Inspected, window: tuple[int, int], splits: list[tuple[int, int, str]]) -> None:
     start, stop = window
     rate = _rate(recording)
     if recording.counts is None:
-        _nothing(axes, "no counts (frames, units) to show")
+        nothing(axes, "no counts (frames, units) to show")
         return
     counts = np.nan_to_num(rows_of(recording.dset.covariates["robs"], start, stop).astype(np.float32))
     for first, last, split in splits:
@@ -176,7 +163,7 @@ def _raster(axes: Axes, recording: Inspected, window: tuple[int, int], splits: l
     axes.set_ylim(counts.shape[1] - 0.5, -0.5)
     axes.set_xlim(start / rate, stop / rate)
     axes.set_ylabel("unit (column)", fontsize=8)
-    _title(axes, "Spikes; shading: the split of the trial, lines: trials begin")
+    title(axes, "Spikes; shading: the split of the trial, lines: trials begin")
 
 
 def _gaze(axes: Axes, recording: Inspected, window: tuple[int, int]) -> None:
@@ -194,8 +181,8 @@ def _gaze(axes: Axes, recording: Inspected, window: tuple[int, int]) -> None:
         if column < gaze.shape[1]:
             axes.plot(at, gaze[:, column], color=colour, lw=0.7, label=name)
     axes.set_ylabel("degrees", fontsize=8)
-    _title(axes, "Gaze; red: tracking lost")
-    axes.legend(loc="upper right", fontsize=_SMALL, ncols=2, frameon=False, bbox_to_anchor=(1.0, 1.3), handlelength=1)
+    title(axes, "Gaze; red: tracking lost")
+    axes.legend(loc="upper right", fontsize=SMALL, ncols=2, frameon=False, bbox_to_anchor=(1.0, 1.3), handlelength=1)
 
 
 def _split_bar(
@@ -204,9 +191,9 @@ def _split_bar(
     frames = max(recording.facts["frames"], 1)
     axes.set_xlim(0, frames / _rate(recording))
     axes.set_yticks([])
-    axes.tick_params(labelsize=_SMALL, pad=1)
+    axes.tick_params(labelsize=SMALL, pad=1)
     if not splits:
-        _nothing(axes, "no trial_inds; blocks of 10 s would be split")
+        nothing(axes, "no trial_inds; blocks of 10 s would be split")
         return
     handles = []
     for split, colour in COLOURS.items():
@@ -221,16 +208,16 @@ def _split_bar(
     shares = ", ".join(f"{fraction:g}" for fraction in fractions)
     axes.set_title(f"Trials over the whole recording, split {shares} with seed {seed}", fontsize=9, loc="left", pad=4)
     axes.legend(
-        handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, fontsize=_SMALL, frameon=False,
+        handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, fontsize=SMALL, frameon=False,
         handlelength=1, borderaxespad=0.1,
     )  # fmt: skip
 
 
 def _rates(axes: Axes, recording: Inspected) -> None:
     units = recording.facts["units"]
-    _title(axes, "Mean rate of each unit")
+    title(axes, "Mean rate of each unit")
     if units is None or units["rates_hz"] is None:
-        _nothing(axes, "not known")
+        nothing(axes, "not known")
         return
     rates = np.array(units["rates_hz"])
     axes.bar(np.arange(len(rates)), rates, width=0.85 if len(rates) < 80 else 1.0, color="#5a6f86")
@@ -245,9 +232,9 @@ def _rates(axes: Axes, recording: Inspected) -> None:
 
 
 def _drift(axes: Axes, recording: Inspected) -> None:
-    _title(axes, "Rate over the recording, relative to its mean")
+    title(axes, "Rate over the recording, relative to its mean")
     if recording.counts is None or not recording.counts.spikes.any():
-        _nothing(axes, "no spikes")
+        nothing(axes, "no spikes")
         return
     length = np.maximum(np.diff(recording.counts.edges), 1)[:, None]
     rate = recording.counts.spikes / length
@@ -258,15 +245,15 @@ def _drift(axes: Axes, recording: Inspected) -> None:
         extent=(0, recording.facts["frames"] / _rate(recording), rate.shape[1] - 0.5, -0.5),
     )  # fmt: skip
     bar = axes.figure.colorbar(image, ax=axes, pad=0.02, fraction=0.05)
-    bar.ax.tick_params(labelsize=_SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
     axes.set_xlabel(f"{_time_label(recording)}, {BLOCKS} parts", fontsize=8, labelpad=2)
     axes.set_ylabel("unit (column)", fontsize=8)
 
 
 def _trial_lengths(axes: Axes, recording: Inspected, splits: list[tuple[int, int, str]]) -> None:
-    _title(axes, "Length of trials")
+    title(axes, "Length of trials")
     if not any(split != "outside" for *_, split in splits):
-        _nothing(axes, "no trials")
+        nothing(axes, "no trials")
         return
     of = {s: [(b - a) / _rate(recording) for a, b, split in splits if split == s] for s in SPLITS}
     of = {split: lengths for split, lengths in of.items() if lengths}
@@ -276,4 +263,4 @@ def _trial_lengths(axes: Axes, recording: Inspected, splits: list[tuple[int, int
     axes.set_xlim(0, None)
     axes.set_xlabel("s" if recording.rate_hz else "frames", fontsize=8, labelpad=2)
     axes.set_ylabel("trials", fontsize=8)
-    axes.legend(fontsize=_SMALL, frameon=False)
+    axes.legend(fontsize=SMALL, frameon=False)

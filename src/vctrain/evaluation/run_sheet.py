@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from vctrain.errors import ContractError
 from vctrain.evaluation.inspection import number_in, rows_of
+from vctrain.evaluation.style import title
 
 _SESSION = "val_bps/"
 _BLUE, _ORANGE, _GREY = "#3b6fb6", "#e08a1e", "#9aa5b1"
@@ -47,10 +48,10 @@ def draw(facts: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> Figure:
     score = figure.add_subplot(grid[0, 0])
     _score(score, steps, rows)
     loss = figure.add_subplot(grid[0, 1], sharex=score)
-    _title(loss, "train_loss")
+    title(loss, "train_loss", size=10, grid=True)
     _curve(loss, steps, _column(rows, "train_loss"), _BLUE)
     rate = figure.add_subplot(grid[1, 1], sharex=score)
-    _title(rate, "Learning rate of what sessions own")
+    title(rate, "Learning rate of what sessions own", size=10, grid=True)
     _curve(rate, steps, _column(rows, "lr"), _GREY)
     rate.yaxis.set_major_formatter("{x:.2g}")
     for axes in (score, loss, rate):
@@ -75,21 +76,13 @@ def _column(rows: Sequence[Mapping[str, str]], name: str) -> np.ndarray[tuple[in
     return np.array([np.nan if (x := number_in(row.get(name))) is None else x for row in rows])
 
 
-def _title(axes: Axes, text: str) -> None:
-    axes.set_title(text, fontsize=10, loc="left", pad=5)
-    axes.tick_params(labelsize=8)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.grid(alpha=0.25, lw=0.5)
-
-
 def _curve(axes: Axes, steps: Any, values: Any, colour: str, **how: Any) -> None:
     # a single validation is a point, which a line would not show
     axes.plot(steps, values, color=colour, marker="o" if len(steps) <= _MANY else None, ms=3, **how)
 
 
 def _score(axes: Axes, steps: Any, rows: Sequence[Mapping[str, str]]) -> None:
-    _title(axes, "val_bps_overall, bits per spike")
+    title(axes, "val_bps_overall, bits per spike", size=10, grid=True)
     for name in (name for name in rows[-1] if name.startswith(_SESSION)):
         axes.plot(steps, _column(rows, name), color=_GREY, lw=0.6, alpha=0.7)
     overall = _column(rows, "val_bps_overall")
@@ -106,7 +99,7 @@ def _sessions(axes: Axes, rows: Sequence[Mapping[str, str]]) -> None:
     best = rows[int(np.nanargmax(overall)) if np.isfinite(overall).any() else -1]
     scores = {name.removeprefix(_SESSION): number_in(best[name]) for name in best if name.startswith(_SESSION)}
     known = sorted(((value, name) for name, value in scores.items() if value is not None), key=lambda pair: pair[0])
-    _title(axes, f"val_bps of the sessions at step {best.get('step')}")
+    title(axes, f"val_bps of the sessions at step {best.get('step')}", size=10, grid=True)
     if not known:
         axes.text(0.5, 0.5, "no session has a figure", ha="center", va="center", transform=axes.transAxes)
         return

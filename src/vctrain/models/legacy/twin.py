@@ -94,10 +94,13 @@ class LegacyTwin(nn.Module):
     @property
     def geometry(self) -> Geometry:
         """Where the feature map's pixels lie on the grid of the first session."""
-        return self._geometry(0)
+        return self.geometry_of(0)
 
-    def _geometry(self, session: int) -> Geometry:
-        """Old convnets crop and pool about the centre, or half a pixel beside it: the map's centre is the grid's."""
+    def geometry_of(self, session: int) -> Geometry:
+        """Where the feature map's pixels lie on the grid of a session.
+
+        Old convnets crop and pool about the centre, or half a pixel beside it: the map's centre is the grid's.
+        """
         size, stride = min(self.map_sizes[session]), 1 if self.convnet is None else self.convnet.stride
         return Geometry(size, stride, (min(self.grids[session]) - 1 - stride * (size - 1)) / 2)
 
@@ -293,7 +296,7 @@ class LegacyTwin(nn.Module):
     def set_positions(self, session: int, positions: Tensor) -> None:
         """Centre the masks of ``session`` on ``positions`` ``(U, 2)``: (y, x) in -1..1 over the stimulus patch."""
         put_positions(
-            self._readout(session).centres, positions, self.adapters[session], self._geometry(session),
+            self._readout(session).centres, positions, self.adapters[session], self.geometry_of(session),
             min(self.grids[session]),
         )  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""A report of an evaluation: one page with its pictures."""

@@ -1,0 +1,114 @@
+"""What frames go before a spike, and before a predicted one? Spike-triggered averages of data and twin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vctrain.data.session import Session
+from vctrain.evaluation.report.passing import Predicted
+from vctrain.stats.maps import MapSums, accumulate
+
+NOISE = ("gaborium", "checkerboard", "noise", "flicker")
+"""A type of stimulus whose name has one of these in it is noise: its frames do not follow from those before."""
+LAG_SECONDS = 0.12
+MOST_LAGS = 32
+LEAST_SPIKES = 20
+"""A unit with fewer spikes has no average."""
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Triggered:
+    """Averages ``(lags, K, H, W)`` of the contrast, less its mean over the same frames; lag 0 is the spike's own
+    frame.
+
+    Those of the data weigh frames by the counts, those of the twin by the predicted rates, on the same frames.
+    """
+
+    kinds: tuple[str, ...]
+    data: Array
+    twin: Array
+    frames: int
+    spikes: Array
+    """(K,)."""
+
+    def agreement(self) -> Array:
+        """Pearson's correlation of the two averages over all lags and pixels, ``(K,)``; NaN below 20 spikes."""
+        found = np.full(self.data.shape[1], np.nan)
+        for unit in range(self.data.shape[1]):
+            a, b = self.data[:, unit].ravel(), self.twin[:, unit].ravel()
+            if self.spikes[unit] >= LEAST_SPIKES and a.std() > 0 and b.std() > 0:
+                found[unit] = np.corrcoef(a, b)[0, 1]
+        return found
+
+
+def is_noise(kind: str) -> bool:
+    """Whether a type of stimulus is noise.
+
+    >>> is_noise("gaborium"), is_noise("backimage")
+    (True, False)
+    """
+    return any(name in kind.lower() for name in NOISE)
+
+
+def lags_of(context: int, rate_hz: float) -> int:
+    """How many frames of the past are averaged: 120 ms, no more than twins are given.
+
+    >>> lags_of(15, 120.0), lags_of(4, 120.0)
+    (14, 5)
+    """
+    return min(max(round(LAG_SECONDS * rate_hz), 6), context + 1, MOST_LAGS)
+
+
+class TriggeredReader:
+    """Adds up the frames before spikes of noise stimuli; memory does not grow with frames."""
+
+    def __init__(self, session: Session, context: int, reads_stimulus: bool) -> None:
+        self.kinds = tuple(kind for kind in session.types if is_noise(kind)) if reads_stimulus else ()
+        self.size = session.height, session.width
+        self.lags = lags_of(context, session.rate_hz)
+        self.sums: MapSums | None = None
+
+    def wants(self, start: int, stop: int, kind: str) -> bool:
+        """Whether a clip is of noise."""
+        return kind in self.kinds
+
+    def add(self, clips: Predicted) -> None:
+        """Add the clips of noise."""
+        mine = [row for row, kind in enumerate(clips.kinds) if kind in self.kinds]
+        if not mine or clips.contrast is None:
+            return
+        weights = torch.cat([clips.robs[mine], clips.rhat[mine]], dim=2)
+        valid = clips.counted[mine].repeat(1, 1, 2).float()
+        # 0 * NaN is NaN, and what is not scored may be anything
+        added = accumulate([(clips.contrast[mine], torch.where(valid > 0, weights, 0.0), valid)], self.lags)
+        assert added is not None
+        if self.sums is None:
+            self.sums = _in_double(added)
+            return
+        for part in fields(MapSums):
+            total: Any = getattr(self.sums, part.name)
+            setattr(self.sums, part.name, total + getattr(added, part.name))
+
+    def result(self) -> Triggered | None:
+        """The averages; None without a frame of noise."""
+        if self.sums is None or self.sums.frames == 0:
+            return None
+        weight = self.sums.spikes.clamp_min(1e-12)[None, :, None]
+        average = self.sums.linear / weight - (self.sums.mean / self.sums.frames)[:, None]
+        maps = average.numpy().reshape(self.lags, -1, *self.size)
+        units = maps.shape[1] // 2
+        spikes = self.sums.spikes[:units].numpy()
+        return Triggered(self.kinds, maps[:, :units], maps[:, units:], int(self.sums.frames), spikes)
+
+
+def _in_double(sums: MapSums) -> MapSums:
+    linear, energy, mean, square, spikes = (
+        part.double() for part in (sums.linear, sums.energy, sums.mean, sums.square, sums.spikes)
+    )
+    return MapSums(linear, energy, mean, square, spikes, sums.frames)
