@@ -35,6 +35,13 @@ class Member:
         """Whether there is a run directory."""
         return self.path.exists()
 
+    def ended_with(self) -> int | None:
+        """The exit code that the scripts of a sweep wrote down; None where they did not."""
+        try:
+            return int(self.config.with_suffix(".exit").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
 
 def runs_at(targets: Sequence[Path]) -> list[Member]:
     """The runs that ``targets`` mean, each once, in the order given; without targets those of ``runs/``, newest first.

@@ -78,7 +78,8 @@ def status_of(member: Member, now: float | None = None) -> Status:
     except ContractError as error:
         settings, odd = None, error.message
     if not member.started:
-        return Status(name, path, "not started", odd, **_planned(settings), settings=settings)
+        state, why = _before_its_start(member)
+        return Status(name, path, state, why or odd, **_planned(settings), settings=settings)
     try:
         run = _run_json(path)
     except ContractError as error:
@@ -137,6 +138,14 @@ def _state(run: Mapping[str, Any], lock: Held | None, now: float) -> tuple[str, 
         return "lost", f"nobody holds its lock; {_RESUME}"
     error = run.get("error")
     return written, str(error) if error else None
+
+
+def _before_its_start(member: Member) -> tuple[str, str | None]:
+    """A member of a sweep without a run directory: nobody tried yet, or it was refused or ended before it had one."""
+    code = member.ended_with()
+    if not code:
+        return "not started", None
+    return "failed", f"ended with {code} before it began; vctrain train --config {member.config} --dry-run tells why"
 
 
 def _planned(settings: Mapping[str, Any] | None) -> dict[str, Any]:
