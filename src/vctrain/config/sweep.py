@@ -51,7 +51,7 @@ class SweepConfig(Config):
     """Settings that all members have, by dotted path."""
     grid: dict[Path, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
     """Values by dotted path; the last one changes fastest."""
-    points: tuple[Annotated[dict[Path, Any], Field(min_length=1)], ...] = ()
+    points: tuple[dict[Path, Any], ...] = ()
     """Members given one by one, as settings by dotted path."""
     seeds: PositiveInt | None = None
     """Every member with so many seeds: that of the settings, and the numbers after it."""
@@ -64,6 +64,8 @@ class SweepConfig(Config):
             raise ValueError("there is nothing to vary: give grid, points or seeds")
         if self.preset is None and self.config is None:
             raise ValueError("there is nothing to start from: give preset or config")
+        if {} in self.points:
+            raise ValueError(f"points.{self.points.index({})} sets nothing")
         twice = [path for point in (self.grid, *self.points) for path in point if path in self.set]
         if twice:
             raise ValueError(f"{twice[0]} is in set and varies: leave one of them out")

@@ -62,8 +62,9 @@ def seconds_per_step(events: Sequence[Mapping[str, Any]]) -> tuple[float | None,
         if event["event"] == "resumed":
             places = [(int(event["step"]), moment)]
         elif event["event"] == "validated":
-            # before the first step lies a time that does not come again: when the fit began is what it tells
-            places = places or [(0, moment - float(event.get("seconds", 0.0)))]
+            if not places and isinstance(event.get("seconds"), int | float):
+                # since the fit began; the time before it does not come again
+                places = [(0, moment - float(event["seconds"]))]
             places.append((int(event["step"]), moment))
     if len(places) < 2:
         return None, None
