@@ -150,11 +150,12 @@ def _birth(path: Path, settings: Settings, argv: Sequence[str]) -> dict[str, Any
         "argv": list(argv),
         "cwd": str(Path.cwd()),
         "versions": versions(),
-        "git": _git(Path(vctrain.__file__)),
+        "git": git_state(),
         "host": {
             "name": socket.gethostname(),
             "system": platform.platform(),
             "cpus": os.cpu_count(),
+            "threads": os.environ.get("OMP_NUM_THREADS"),
             "pid": os.getpid(),
         },
         "ids": {
@@ -177,8 +178,10 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def _git(source: Path) -> dict[str, Any] | None:
-    """Commit of the repository that tracks ``source`` and whether its files differ from it; None if there is none."""
+def git_state(source: Path | None = None) -> dict[str, Any] | None:
+    """Commit of the repository that tracks ``source`` (vctrain itself) and whether its files differ from it; None if
+    there is none."""
+    source = Path(vctrain.__file__) if source is None else source
 
     def git(*arguments: str) -> str | None:
         command = ["git", "-C", str(source.parent), *arguments]

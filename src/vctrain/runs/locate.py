@@ -14,11 +14,11 @@ from typing import Any
 from vctrain import console
 from vctrain.errors import ContractError, UsageError
 from vctrain.runs.directory import read_run
+from vctrain.runs.listing import RUNS
 from vctrain.runs.lock import holder
 from vctrain.runs.supervisor import launched_externally
 
 AUTO = "auto"
-RUNS = Path("runs")
 CREATION_SECONDS = 30.0
 """How long the first of several processes may take to fill a run directory."""
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,31 @@ def holder(run_dir: Path) -> str | None:
         return None
     together = _launch()
     return None if together is not None and found.get("launch") == together else _words(found)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a lock file says: whose it is, and whether that process still writes."""
+
+    host: str
+    words: str
+    seen: float
+    """When it last said that it is alive, seconds since the epoch."""
+    gone: str | None
+    """Why it no longer writes; None if it may."""
+
+
+def held(run_dir: Path) -> Held | None:
+    """The lock of ``run_dir``; None without one that can be read."""
+    path = Path(run_dir) / NAME
+    found = _read(path)
+    if found is None:
+        return None
+    try:
+        seen = path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    return Held(str(found["host"]), _words(found), seen, _why_gone(path, found))
 
 
 def _launch() -> str | None:

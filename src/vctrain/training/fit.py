@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,14 +49,24 @@ from vctrain.training.starting import model_of
 from vctrain.training.validation import Scores
 
 
-def train(settings: Settings, *, run_dir: Path, provenance: Mapping[str, str], argv: Sequence[str]) -> dict[str, Any]:
+def train(
+    settings: Settings,
+    *,
+    run_dir: Path,
+    provenance: Mapping[str, str],
+    argv: Sequence[str],
+    accept: Callable[[Prepared], None] | None = None,
+) -> dict[str, Any]:
     """Train as ``settings`` say and return the figures of `train --json` (without ``ok`` and ``command``).
 
-    The run directory is created only after recordings, model and batch composition were accepted. Raises PreemptedError
+    The run directory is created only after recordings, model and batch composition were accepted, and ``accept`` raised
+    nothing. Raises PreemptedError
     when the run was asked to stop and has saved its state.
     """
     settings = with_absolute_paths(settings)
     prepared = prepare(settings, settings.trainer.devices * settings.trainer.nodes)
+    if accept is not None:
+        accept(prepared)
     settings, provenance = _fitted(settings, provenance, prepared)
     if keeps_records():
         directory.create_run_dir(run_dir, settings, provenance, argv)
@@ -239,7 +249,9 @@ def _initialise(settings: Settings, prepared: Prepared, run_dir: Path) -> None:
         report = begun.report()
         for line in (*begun.notes, loaded_line(report)):
             console.note(line)
-        directory.append_event(run_dir, "loaded", checkpoint=str(begun.checkpoint.path), **report)
+        directory.append_event(
+            run_dir, "loaded", checkpoint=str(begun.checkpoint.path), **report, weights=begun.weights
+        )
         whole = "frontend" in {part_of(name) for name in begun.loaded.fresh}
         which = None if whole else begun.loaded.to_initialise(len(prepared.sessions))
     if isinstance(twin, Twin):

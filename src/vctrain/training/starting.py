@@ -17,7 +17,7 @@ from vctrain.data.session import Session
 from vctrain.errors import ContractError, UsageError
 from vctrain.models.build import AnyTwin, build_twin, context_of
 from vctrain.runs.checkpoints import Checkpoint, read_checkpoint
-from vctrain.training.freezing import asked_for, digest, freeze
+from vctrain.training.freezing import asked_for, digest, digest_of, freeze
 from vctrain.training.loading import VISION, Loaded, load_from, part_of
 
 
@@ -35,6 +35,11 @@ class Started:
     notes: tuple[str, ...]
     checkpoint: Checkpoint
     start: StartConfig
+
+    @property
+    def weights(self) -> str:
+        """A digest of all weights of the checkpoint."""
+        return digest_of(self.checkpoint.weights)
 
     def reload(self) -> None:
         """Put what was loaded in its place again, after the rest was initialised."""
