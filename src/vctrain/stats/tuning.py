@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +72,8 @@ class SineFit:
     modulation: float
 
 
-NO_FIT = SineFit(*[float("nan")] * 7)
+_NAN = float("nan")
+NO_FIT = SineFit(_NAN, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN)
 
 
 def fit_sine(sine: Floats, cosine: Floats, mean: Floats, variance: Floats) -> SineFit:
@@ -91,12 +93,10 @@ def fit_sine(sine: Floats, cosine: Floats, mean: Floats, variance: Floats) -> Si
     covariance = (solve * variance) @ solve.T
     amplitude = float(np.hypot(k, level))
     if amplitude == 0.0:
-        nan = float("nan")
-        return SineFit(0.0, nan, offset, nan, nan, float(np.sqrt(covariance[2, 2])), 0.0)
+        return SineFit(0.0, _NAN, offset, _NAN, _NAN, math.sqrt(max(float(covariance[2, 2]), 0.0)), 0.0)
     along = np.array([k, level, 0.0]) / amplitude
     across = np.array([-level, k, 0.0]) / amplitude**2
-    errors = [float(np.sqrt(max(row @ covariance @ row, 0.0))) for row in (along, across)]
+    along_se, across_se = (math.sqrt(max(float(row @ covariance @ row), 0.0)) for row in (along, across))
     modulation = 2.0 * amplitude / (amplitude + offset) if amplitude + offset > 0 else float("nan")
-    return SineFit(
-        amplitude, float(np.arctan2(level, k)), offset, *errors, float(np.sqrt(covariance[2, 2])), modulation
-    )
+    shift, offset_se = math.atan2(level, k), math.sqrt(max(float(covariance[2, 2]), 0.0))
+    return SineFit(amplitude, shift, offset, along_se, across_se, offset_se, modulation)

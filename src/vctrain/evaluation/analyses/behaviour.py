@@ -1,4 +1,4 @@
-"""How much of a twin's predictions comes from behaviour: scores with it, with its mean, and with that of other trials?"""
+"""How much do predictions owe to behaviour: scores with it, with its mean, and with that of other trials?"""
 
 from __future__ import annotations
 

@@ -124,12 +124,13 @@ def _of_session(part: Part, conditions: Conditions, sums: _Sums) -> tuple[dict[i
         "lags": np.arange(lags),
         "rate_hz": np.array(part.session.rate_hz),
     }
-    for name, own in (("data", slice(0, count)), ("model", slice(count, None))):
-        arrays[f"responses_{name}"] = np.moveaxis(grid[..., own], -1, 0).astype(np.float32)
-        arrays[f"orientation_{name}"] = np.stack([unit.by_orientation for unit in found[own]])
-        arrays[f"frequency_{name}"] = np.stack([unit.by_frequency for unit in found[own]])
+    for name, first in (("data", 0), ("model", count)):
+        tuned = found[first : first + count]
+        arrays[f"responses_{name}"] = np.moveaxis(grid[..., first : first + count], -1, 0).astype(np.float32)
+        arrays[f"orientation_{name}"] = np.stack([unit.by_orientation for unit in tuned])
+        arrays[f"frequency_{name}"] = np.stack([unit.by_frequency for unit in tuned])
         if conditions.phase is not None:
-            arrays[f"phase_{name}"] = np.stack([unit.by_phase for unit in found[own]])
+            arrays[f"phase_{name}"] = np.stack([unit.by_phase for unit in tuned])
     return rows, arrays
 
 

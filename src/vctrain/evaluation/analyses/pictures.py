@@ -80,7 +80,7 @@ def _cid(axes: Axes, cid: int, more: str = "") -> None:
 
 def _sta(findings: Findings, session: str, units: Sequence[int]) -> Figure:
     arrays = findings.arrays[session]
-    title = f"{session}: spike-triggered average and energy, standard errors, at the lag where the model's is strongest"
+    title = f"{session}: spike-triggered maps in standard errors, at the model's peak lag"
     figure, axes = _sheet(title, len(units), 6, 1.28, 1.3)
     heads = ("average, data", "average, model", "spread by lag", "energy, data", "energy, model", "spread by lag")
     for axis, head in zip(axes[0], heads, strict=True):

@@ -1,4 +1,4 @@
-"""How does a twin answer to a stimulus that nobody recorded, with behaviour and spikes of the past held at their means?"""
+"""How does a twin answer to a stimulus that nobody recorded, with behaviour and past spikes held at their means?"""
 
 from __future__ import annotations
 

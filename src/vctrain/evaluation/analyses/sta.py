@@ -68,7 +68,8 @@ def sta(target: str, asked: Asked, *, lags: int | None = None) -> Findings:
 
 def _of_session(chosen: Chosen, part: Part, lags: int) -> tuple[dict[int, dict[str, Any]], Arrays]:
     session, count = part.session, len(part.places)
-    moments = _Moments(*(torch.zeros(2 * count, dtype=torch.float64) for _ in range(3)), torch.zeros(0))
+    nothing = torch.zeros(2 * count, dtype=torch.float64)
+    moments = _Moments(nothing, nothing.clone(), nothing.clone(), torch.zeros(0, dtype=torch.float64))
     clips = predicted(chosen, part, context=lags - 1)
     sums = accumulate(_weighted(clips, moments), lags + IMPOSSIBLE)
     if sums is None or sums.frames == 0:
