@@ -168,7 +168,7 @@ def mei(
     session: Sessions = None,
     cids: Cids = None,
     movie: Annotated[bool, typer.Option("--movie", help="A clip, instead of an image that is held.")] = False,
-    contrast: Annotated[float, typer.Option("--contrast", metavar="C", help="Root mean square contrast.")] = 0.1,
+    contrast: Annotated[float, typer.Option("--contrast", metavar="C", help="Root mean square contrast.")] = 0.05,
     steps: Annotated[int, typer.Option("--steps", metavar="N", help="Steps of the ascent.")] = 100,
     starts: Annotated[int, typer.Option("--starts", metavar="N", help="Starts from noise.")] = 3,
     references: Annotated[int, typer.Option("--references", metavar="N", help="Stimuli to compare with.")] = 200,

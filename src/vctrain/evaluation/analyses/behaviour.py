@@ -91,8 +91,8 @@ def ablate_behavior(
         averaged = Replaced(session, mean[None], np.zeros(session.n_frames, np.int64))
         table, place = _usable_behavior(session, chosen.question.split)
         shuffled = [
-            Replaced(session, table, _shuffled(session, chosen.question.split, place, seed_of(session.name, seed) + k))
-            for k in range(shuffles)
+            Replaced(session, table, _shuffled(session, chosen.question.split, place, np.random.default_rng(key)))
+            for key in ([seed, k, seed_of(session.name, 0)] for k in range(shuffles))
         ]
         sums["recorded"].append(_sums(chosen, session, part.cids))
         sums["mean"].append(_sums(chosen, averaged, part.cids))
@@ -127,12 +127,11 @@ def _usable_behavior(session: Session, split: str) -> tuple[Tensor, Ints]:
     return torch.cat([own for _, own in rows]), frames
 
 
-def _shuffled(session: Session, split: str, frames: Ints, seed: int) -> Ints:
+def _shuffled(session: Session, split: str, frames: Ints, rng: np.random.Generator) -> Ints:
     """For every frame of the session the row of another trial's behaviour; -1 outside of the split."""
     trial = session.trials_at(frames)
     kinds = np.array([session.labels[number][0] for number in trial.tolist()])
     row = np.full(session.n_frames, -1, np.int64)
-    rng = np.random.default_rng(seed)
     for kind in dict.fromkeys(kinds.tolist()):
         rows = [np.flatnonzero((kinds == kind) & (trial == number)) for number in np.unique(trial[kinds == kind])]
         if len(rows) < 2:

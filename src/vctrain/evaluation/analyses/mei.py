@@ -29,7 +29,7 @@ class Ascent:
 
     movie: bool = False
     """A clip as long as the twin's context and the scored frame; otherwise one image held for as long."""
-    contrast: float = 0.1
+    contrast: float = 0.05
     """Root mean square over pixels, and frames of a clip, in ``(grey level - 127) / 255``."""
     steps: int = 100
     starts: int = 3
@@ -83,7 +83,7 @@ def _check(ascent: Ascent) -> None:
         raise UsageError(
             f"--contrast {ascent.contrast:g}: a root mean square contrast lies above 0 and up to 0.4, so that most "
             "pixels can be shown with 256 grey levels",
-            hint="such as --contrast 0.1",
+            hint="such as --contrast 0.05",
         )
 
 
