@@ -32,6 +32,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "doctor": ("vctrain.commands.doctor:doctor", "Would a run work here, and how long would it take?"),
     "eval-bps": ("vctrain.commands.eval_bps:eval_bps", "Exact bits per spike of checkpoints or runs."),
     "predict": ("vctrain.commands.predict:predict", "Write predicted rates, frame by frame."),
+    "analyze": ("vctrain.commands.analyze:app", "What a twin's units respond to, and what behaviour adds."),
     "inspect": ("vctrain.commands.inspect:inspect", "Show what is in a recording, session, config, checkpoint or run."),
     "migrate-ckpt": (
         "vctrain.commands.migrate_ckpt:migrate_ckpt",
@@ -241,7 +242,7 @@ def command_of(arguments: Sequence[str]) -> str | None:
     words = [word for word in arguments if not word.startswith("-")]
     if not words:
         return None
-    return " ".join(words[:2]) if words[0] == "presets" else words[0]
+    return " ".join(words[:2]) if words[0] in ("presets", "analyze") else words[0]
 
 
 def _as_usage_error(error: Any, arguments: Sequence[str]) -> UsageError:

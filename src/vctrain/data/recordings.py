@@ -152,6 +152,14 @@ class Recording:
             raise self.error("trial_inds has values that are not finite", hint="number every frame's trial")
         return labels
 
+    def labels(self, name: str, pixel: tuple[int, int] | None = None) -> NDArray[np.float64]:
+        """A label of every frame, (n_frames,), that of the first frame of each bin; at one (row, column) of a label of
+        pixels."""
+        covariate = self._covariates[name][: self.n_frames * self.factor : self.factor]
+        if pixel is not None:
+            covariate = covariate[:, pixel[0], pixel[1]]
+        return covariate.astype(np.float64).reshape(self.n_frames)
+
     def times(self, start: int, stop: int) -> NDArray[np.float64]:
         """Mean time of the bins [start, stop), seconds on the clock of `t_bins`."""
         k = self.factor

@@ -124,7 +124,7 @@ def find_positions(sums: MapSums, height: int, width: int, *, smooth: float | No
     none is) and is reported.
     """
     sigma = smooth or max(height, width) / 32
-    average, energy, power = _differences(sums)
+    average, energy, power = differences(sums)
     scores = [
         _standardise(_smooth(average, height, width, sigma), ROUNDING * power.sqrt()).abs(),
         _standardise(_smooth(energy, height, width, 2 * sigma), ROUNDING * power).abs(),
@@ -144,7 +144,7 @@ def find_positions(sums: MapSums, height: int, width: int, *, smooth: float | No
     return Positions(center, clear, peak)
 
 
-def _differences(sums: MapSums) -> tuple[Tensor, Tensor, Tensor]:
+def differences(sums: MapSums) -> tuple[Tensor, Tensor, Tensor]:
     """Spike-weighted less plain mean of the stimulus and of its square ``(lags, U, pixels)``, and the mean square, a
     scalar."""
     spikes = sums.spikes.clamp_min(1.0)[None, :, None]
@@ -160,7 +160,7 @@ def time_courses(sums: MapSums, positions: Positions) -> Tensor:
 
     Each course is in the noise units of its own map, so that reliable units weigh more where courses are combined.
     """
-    average, _, power = _differences(sums)
+    average, _, power = differences(sums)
     chosen = _standardise(average, ROUNDING * power.sqrt())[:, positions.clear]
     pixel = chosen.abs().amax(0).argmax(1)
     return chosen[:, torch.arange(chosen.shape[1]), pixel].t().flip(1)
@@ -174,7 +174,7 @@ def patches(
 
     Sampled bilinearly every ``step`` (y, x) stimulus pixels, in the noise units of each unit's own map.
     """
-    average, _, power = _differences(sums)
+    average, _, power = differences(sums)
     chosen = _standardise(average, ROUNDING * power.sqrt())[:, positions.clear]
     lags, units = chosen.shape[:2]
     offsets = torch.arange(side) - (side - 1) / 2
