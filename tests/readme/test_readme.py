@@ -55,6 +55,8 @@ def brought_along(elsewhere):
     shutil.copy(old / "model_config.yaml", elsewhere / "old_model.yaml")
     shutil.copytree(old / "dataset_configs", elsewhere / "old_configs")
     whole_file(elsewhere / "recording.nwb")
+    (grid,) = re.findall(r"^```yaml\n(# grid.yaml\n.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    (elsewhere / "grid.yaml").write_text(grid)
 
 
 def test_every_command_runs_in_order(elsewhere, brought_along, capsys):
