@@ -18,6 +18,15 @@ hypothesis_settings.register_profile("vctrain", deadline=None)
 hypothesis_settings.load_profile("vctrain")
 
 
+@pytest.fixture(autouse=True)
+def console_as_it_was() -> Iterator[None]:
+    """What a command was asked to print, and where it logged, is forgotten."""
+    yield
+    from vctrain import console
+
+    console.configure()
+
+
 @dataclass(frozen=True)
 class TinyRun:
     """A finished run: its directory, what `train` returned, and its settings. Tests only read it."""

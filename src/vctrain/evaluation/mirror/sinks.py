@@ -90,6 +90,8 @@ class WandbSink:
     def close(self, failed: bool) -> None:
         """Upload the rest."""
         self.run.finish(exit_code=int(failed))
+        # only when its service has ended is everything on the disk
+        self._wandb.teardown()
 
 
 def _image(figure: Figure) -> Image.Image:
