@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from evaluation.made_analysed import ORIENTATIONS, PERIOD, RATE, SIZE, UNITS, Analysed, make
+from models import made_twins
 
 from vctrain.config.transforms import DaCones, Diff, Mul, PixelNorm, SymLog
 from vctrain.data.session import Session
@@ -203,6 +205,26 @@ def test_what_is_shown_passes_through_the_operations_on_the_movie(ops) -> None:
     (gradient,) = torch.autograd.grad(seen.square().sum(), contrast)
     assert bool(gradient.isfinite().all())
     assert bool((gradient != 0).any())
+
+
+def test_spikes_of_the_past_are_held_at_their_means() -> None:
+    model = made_twins.config(history={"type": "mlp", "num_lags": 3}, modulator={"type": "film", "dims": [4, 4]})
+    twin = made_twins.twin(model, units=(3,), behavior=2)
+    session = types.SimpleNamespace(chain=StimChain([]), height=12, width=12, n_units=3, index=0, name="S")
+    history, behavior = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.5, -0.5])
+    screen = Screen(twin, session, behavior, history, torch.device("cpu"))  # type: ignore[arg-type]
+    shown = 0.2 * torch.randn(2, twin.context + 4, 12, 12, generator=torch.Generator().manual_seed(1))
+    part = made_twins.clips(0, 2, twin.context + 4, 4, 3, behavior=2)
+    part = replace(
+        part,
+        stim=shown,
+        behavior=behavior.expand(2, twin.context + 4, 2),
+        history=history.expand(2, 3 + 4, 3),
+    )
+    with torch.no_grad():
+        expected = twin((part,))[0]
+    np.testing.assert_allclose(screen.in_pieces(shown), expected.numpy(), rtol=1e-6)
+    assert screen.grey((0, 2)).shape == (2,)
 
 
 def test_behaviour_without_a_modulator_cannot_be_taken_away(analysed) -> None:

@@ -125,7 +125,10 @@ def _opened(checkpoint: Checkpoint, question: Question, names: tuple[str, ...] |
                 f"session {session.name} has no {question.split} frame that can be predicted",
                 hint="ask for another --split, or leave the session out with --session",
             )
-    return matched
+    if names is None:
+        return matched
+    # sessions that nobody asked for are not missed
+    return replace(matched, notes=tuple(note for note in matched.notes if not note.startswith("not in the data")))
 
 
 def _part(session: Session, cids: tuple[int, ...] | None) -> Part:
