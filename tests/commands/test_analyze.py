@@ -75,7 +75,9 @@ def test_a_row_a_unit_arrays_and_pictures_keyed_by_cid(verb, tiny_run, tmp_path,
 @pytest.mark.parametrize("verb", QUICK)
 def test_a_table_has_a_row_a_unit_and_a_line_about_all(verb, tiny_run, capsys) -> None:
     assert end_of(verb, tiny_run.folder, *QUICK[verb], "--session", SESSIONS[1]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    out, err = capsys.readouterr()
+    assert SESSIONS[0] not in out + err
+    lines = out.splitlines()
     assert [line.split()[:2] for line in lines[2:6]] == [[SESSIONS[1], str(cid)] for cid in range(4)]
     assert lines[1].split()[:2] == ["session", "cid"]
     assert len(lines) == 7

@@ -116,6 +116,20 @@ def test_types_from_the_command_replace_those_of_the_config(tmp_path: Path) -> N
     assert spec.types == ("fixrsvp",)
 
 
+def test_of_some_types_a_session_has_those_that_are_there(tmp_path: Path) -> None:
+    for name, kinds in (("Ada_1", ("gaborium", "gratings")), ("Bob_1", ("gaborium",))):
+        config(tmp_path / f"{name}.yaml", {**COMPLETE, "session": name})
+        for kind in kinds:
+            recording(tmp_path, name, kind)
+    found = load_dataset_configs(tmp_path, types=["gratings", "fixrsvp"], some=True)
+    assert [(spec.name, spec.types) for spec in found] == [("Ada_1", ("gratings",))]
+    both = load_dataset_configs(tmp_path, types=["gratings", "gaborium"], some=True)
+    assert [spec.types for spec in both] == [("gratings", "gaborium"), ("gaborium",)]
+    assert load_dataset_configs(tmp_path, types=["fixrsvp"], some=True) == ()
+    with pytest.raises(ContractError, match="Bob_1 has no gratings"):
+        load_dataset_configs(tmp_path, types=["gratings"])
+
+
 def test_later_transforms_see_what_earlier_ones_exposed(tmp_path: Path) -> None:
     recording(tmp_path, "Ada_2024-05-06")
     transforms = {

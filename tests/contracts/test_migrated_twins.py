@@ -100,3 +100,27 @@ def test_it_is_fine_tuned_and_the_result_evaluates(
     old, new = read_checkpoint(migrated).weights, read_checkpoint("run").weights
     assert all(torch.equal(old[n], new[n]) for n in old if n.startswith(("frontend", "convnet", "adapters")))
     assert any(not torch.equal(old[n], new[n]) for n in old if n.startswith("modulator"))
+
+
+def test_its_units_are_analysed(migrated: Path, recorded: Path, capsys) -> None:
+    """A session without the stimulus of an analysis is left out; a type that none has is refused."""
+    data = ("--data", str(recorded))
+    said = call(capsys, "analyze", "sta", str(migrated), *data, "--lags", "6", "--split", "val")
+    (session,) = said["sessions"]
+    assert session == "Allen_2022-01-03"
+    assert list(said["sessions"][session]["units"]) == ["0", "2", "3", "5", "6", "8"]
+    assert "not in the data, left out: Logan_2020-01-05" in said["notes"]
+    few = ("--in-silico", "--directions", "4", "--frequencies", "2", "--hertz", "20", "--cids", "1")
+    said = call(capsys, "analyze", "tuning", str(migrated), *data, *few)
+    assert list(said["sessions"]) == ["Logan_2020-01-05"]
+    assert said["sessions"]["Logan_2020-01-05"]["units"]["1"]["grey_hz"] > 0
+    quick = ("--steps", "3", "--starts", "1", "--references", "5", "--cids", "1", "--contrast", "0.1")
+    said = call(capsys, "analyze", "mei", str(migrated), *data, *quick)
+    row = said["sessions"]["Logan_2020-01-05"]["units"]["1"]
+    assert row["rms_contrast"] == pytest.approx(0.1, rel=1e-3)
+    assert row["exceeds"] == (row["response_hz"] > max(row["reference_hz"], row["grey_hz"]) * (1 + 1e-6))
+    with pytest.raises(SystemExit) as leaving:
+        cli.main(["analyze", "tuning", str(migrated), *data])
+    console.configure()
+    assert leaving.value.code == 3
+    assert "has a recording of gratings" in capsys.readouterr().err

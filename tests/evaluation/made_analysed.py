@@ -65,7 +65,8 @@ def make(folder: Path) -> Analysed:
     )
     simulate(folder / "sessions", config)
     short = {"trainer.max_epochs": 1, "trainer.steps_per_epoch": 1, "data.batch_clips": 2, "init.map_minutes": 0.1}
-    chosen = settings(folder / "sessions" / "dataset.yaml", {"model": _MODEL, **short})
+    # gratings come to be analysed only
+    chosen = settings(folder / "sessions" / "dataset.yaml", {"model": _MODEL, "data.types": ["gaborium"], **short})
     train(chosen, run_dir=folder / "run", provenance={}, argv=["vctrain", "train"])
     trained = read_checkpoint(folder / "run")
     weights = dict(trained.weights)

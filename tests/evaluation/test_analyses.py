@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import types
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from evaluation.made_analysed import ORIENTATIONS, PERIOD, RATE, SIZE, UNITS, Analysed, make
+from models import made_twins
 
+from vctrain.config.transforms import DaCones, Diff, Mul, PixelNorm, SymLog
 from vctrain.data.session import Session
+from vctrain.data.stimulus import StimChain
 from vctrain.errors import ContractError, UsageError
 from vctrain.evaluation.analyses.behaviour import Replaced, _shuffled, ablate_behavior
 from vctrain.evaluation.analyses.chosen import Asked, choose
@@ -24,8 +30,8 @@ def analysed(tmp_path_factory) -> Analysed:
     return make(tmp_path_factory.mktemp("analysed"))
 
 
-def asked(split="all", types=None, **more) -> Asked:
-    return Asked(Question(split=split, types=types, accelerator="cpu"), **more)
+def asked(split="all", kinds=None, **more) -> Asked:
+    return Asked(Question(split=split, types=kinds, accelerator="cpu"), **more)
 
 
 def apart(first, second):
@@ -40,7 +46,7 @@ def screen(analysed) -> Screen:
 
 
 def test_maps_of_data_lie_where_the_simulated_units_look(analysed) -> None:
-    found = sta(str(analysed.checkpoint), asked(types=("gaborium",)))
+    found = sta(str(analysed.checkpoint), asked(kinds=("gaborium",)))
     (rows,) = found.units.values()
     centres, complex_cells = analysed.centres(), analysed.truth["units"]["complex"]
     placed = {cid: row for cid, row in rows.items() if row["rf_y_data"] is not None}
@@ -56,7 +62,7 @@ def test_maps_of_data_lie_where_the_simulated_units_look(analysed) -> None:
 
 
 def test_maps_of_the_model_are_its_filter(analysed) -> None:
-    found = sta(str(analysed.checkpoint), asked(types=("gaborium",), cids=(0, 1)))
+    found = sta(str(analysed.checkpoint), asked(kinds=("gaborium",), cids=(0, 1)))
     (arrays,) = found.arrays.values()
     (rows,) = found.units.values()
     assert [row["sta_peak_lag_model"] for row in rows.values()] == [1, 1]
@@ -74,7 +80,7 @@ def test_maps_of_the_model_are_its_filter(analysed) -> None:
 
 
 def test_maps_count_the_same_frames_for_data_and_model(analysed) -> None:
-    found = sta(str(analysed.checkpoint), asked(types=("gaborium",), cids=(3,)))
+    found = sta(str(analysed.checkpoint), asked(kinds=("gaborium",), cids=(3,)))
     (rows,) = found.units.values()
     assert list(rows) == [3]
     counted = evaluate(str(analysed.checkpoint), split="all", types=["gaborium"], accelerator="cpu", replicates=0)
@@ -84,7 +90,7 @@ def test_maps_count_the_same_frames_for_data_and_model(analysed) -> None:
 
 
 def test_recorded_gratings_tell_the_orientations_of_the_simulated_units(analysed) -> None:
-    found = tuning(str(analysed.checkpoint), asked(types=("gratings",)))
+    found = tuning(str(analysed.checkpoint), asked(kinds=("gratings",)))
     (rows,) = found.units.values()
     truth = np.degrees(analysed.truth["units"]["orientation"])
     off = apart([row["orientation"] for row in rows.values()], truth)
@@ -178,6 +184,47 @@ def test_stimuli_keep_their_contrast_within_the_grey_levels(contrast) -> None:
     assert kept.min() >= DARKEST
     assert kept.max() <= BRIGHTEST
     assert kept.square().mean((1, 2, 3)).sqrt().tolist() == pytest.approx([contrast] * 5, rel=2e-3)
+
+
+@pytest.mark.parametrize("ops", [[PixelNorm(), Mul(value=2.0), SymLog()], [PixelNorm(), Diff()], [DaCones()], []])
+def test_what_is_shown_passes_through_the_operations_on_the_movie(ops) -> None:
+    """As a trial does that begins with a long stretch of grey; contrast without operations is taken as it is."""
+    chain = StimChain(ops)
+    session = types.SimpleNamespace(chain=chain, height=3, width=4)
+    screen = Screen(None, session, None, None, torch.device("cpu"))  # type: ignore[arg-type]
+    grey = torch.randint(0, 256, (2, 6, 3, 4), generator=torch.Generator().manual_seed(1)).float()
+    contrast = ((grey - 127) / 255).requires_grad_(True)
+    seen = screen._seen(contrast)
+    if not ops:
+        assert seen is contrast
+        return
+    before = torch.full((1200, 3, 4), 127.0)
+    for clip, expected in zip(seen, grey, strict=True):
+        whole = chain.apply(torch.cat([before, expected]))
+        torch.testing.assert_close(clip, whole[1200:], rtol=1e-3, atol=1e-4)
+    (gradient,) = torch.autograd.grad(seen.square().sum(), contrast)
+    assert bool(gradient.isfinite().all())
+    assert bool((gradient != 0).any())
+
+
+def test_spikes_of_the_past_are_held_at_their_means() -> None:
+    model = made_twins.config(history={"type": "mlp", "num_lags": 3}, modulator={"type": "film", "dims": [4, 4]})
+    twin = made_twins.twin(model, units=(3,), behavior=2)
+    session = types.SimpleNamespace(chain=StimChain([]), height=12, width=12, n_units=3, index=0, name="S")
+    history, behavior = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.5, -0.5])
+    screen = Screen(twin, session, behavior, history, torch.device("cpu"))  # type: ignore[arg-type]
+    shown = 0.2 * torch.randn(2, twin.context + 4, 12, 12, generator=torch.Generator().manual_seed(1))
+    part = made_twins.clips(0, 2, twin.context + 4, 4, 3, behavior=2)
+    part = replace(
+        part,
+        stim=shown,
+        behavior=behavior.expand(2, twin.context + 4, 2),
+        history=history.expand(2, 3 + 4, 3),
+    )
+    with torch.no_grad():
+        expected = twin((part,))[0]
+    np.testing.assert_allclose(screen.in_pieces(shown), expected.numpy(), rtol=1e-6)
+    assert screen.grey((0, 2)).shape == (2,)
 
 
 def test_behaviour_without_a_modulator_cannot_be_taken_away(analysed) -> None:

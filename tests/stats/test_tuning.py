@@ -76,7 +76,7 @@ def test_wide_bins_do_not_flatten_the_fit() -> None:
 
 
 def test_errors_of_poisson_counts_cover_as_they_say() -> None:
-    """Intervals of 1.96 standard errors hold the truth in 95 % of 2,000 simulations, to 3.5 standard errors of a share."""
+    """Intervals of 1.96 standard errors hold the truth in 95 % of 2,000 simulations, to 3.5 errors of that share."""
     rng = np.random.default_rng(3)
     amplitude, shift, offset, frames = 0.25, 0.9, 0.4, 400
     rate = amplitude * np.sin(PHASES + shift) + offset

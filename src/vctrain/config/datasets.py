@@ -96,11 +96,13 @@ def load_dataset_configs(
     data_root: str | None = None,
     types: Sequence[str] | None = None,
     max_datasets: int | None = None,
+    some: bool = False,
 ) -> tuple[SessionSpec, ...]:
     """The sessions that `path` stands for, in order.
 
     `path` is a parent YAML, one complete dataset YAML, a folder of complete YAMLs, or a folder of session folders.
-    `types` replaces the stimulus types of the configs. Raises UsageError for configs that cannot be used and
+    `types` replaces the stimulus types of the configs; with `some` a session has those of them that it has recordings
+    of, and one without any is left out. Raises UsageError for configs that cannot be used and
     ContractError, listing every path tried, for a recording that is not there.
     """
     root = Path(path).expanduser()
@@ -118,7 +120,8 @@ def load_dataset_configs(
             f"{error.filename or root} cannot be read: {error.strerror}", hint="check who may read it and its folders"
         ) from error
     _each_session_once(entries)
-    return tuple(_spec(entry, data_root, types) for entry in entries)
+    specs = [_spec(entry, data_root, types, some) for entry in entries]
+    return tuple(spec for spec in specs if spec.files)
 
 
 @dataclass(frozen=True)
@@ -191,10 +194,10 @@ def _from_folder(folder: Path) -> list[_Entry]:
     return [_Entry(DatasetFile(session=child.name), child, child.name, folder) for child in sessions]
 
 
-def _spec(entry: _Entry, data_root: str | None, types: Sequence[str] | None) -> SessionSpec:
+def _spec(entry: _Entry, data_root: str | None, types: Sequence[str] | None, some: bool) -> SessionSpec:
     file, where = entry.file, entry.where
     roots = Roots.choose(entry.folder, declared=file.data_root, option=data_root)
-    files = find_recordings(roots, entry.name, tuple(types) if types else file.types)
+    files = find_recordings(roots, entry.name, tuple(types) if types else file.types, some=some)
     sampling = file.sampling
     if sampling is not None:
         factor = sampling.source_rate / sampling.target_rate

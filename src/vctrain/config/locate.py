@@ -36,13 +36,14 @@ class Roots:
         return cls((config_folder, config_folder.resolve().parent), "the config's folder and its parent")
 
 
-def find_recordings(roots: Roots, session: str, types: Sequence[str] | None) -> dict[str, Path]:
+def find_recordings(roots: Roots, session: str, types: Sequence[str] | None, *, some: bool = False) -> dict[str, Path]:
     """The file of each type of `session`, in order; all types found (sorted) if `types` is None.
 
-    Raises ContractError listing every path tried, or naming what cannot be looked at.
+    With `some`, of those of `types` that are there, which may be none. Raises ContractError listing every path tried,
+    or naming what cannot be looked at.
     """
     try:
-        return _all_recordings(roots, session) if types is None else _recordings_of(roots, session, types)
+        return _all_recordings(roots, session) if types is None else _recordings_of(roots, session, types, some)
     except OSError as error:
         raise ContractError(
             f"session {session}: {error.filename} cannot be looked at: {error.strerror}",
@@ -50,11 +51,13 @@ def find_recordings(roots: Roots, session: str, types: Sequence[str] | None) -> 
         ) from error
 
 
-def _recordings_of(roots: Roots, session: str, types: Sequence[str]) -> dict[str, Path]:
+def _recordings_of(roots: Roots, session: str, types: Sequence[str], some: bool) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for kind in types:
         tried = [root / session / layout.format(type=kind) for root in roots.folders for layout in _LAYOUTS]
         match = next((path for path in tried if path.is_file()), None)
+        if match is None and some:
+            continue
         if match is None:
             listing = ", ".join(str(path) for path in tried)
             raise ContractError(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
+from vctrain.config.datasets import load_dataset_configs
+from vctrain.data.contract import Matched, open_for_checkpoint
 from vctrain.data.session import Session
 from vctrain.errors import ContractError, UsageError
 from vctrain.evaluation.evaluate import Question, open_for
@@ -55,8 +58,8 @@ def choose(target: str, asked: Asked) -> Chosen:
     """
     question = replace(asked.question, accelerator=resolve_accelerator(asked.question.accelerator))
     checkpoint = read_checkpoint(target)
-    matched = open_for(checkpoint, question)
-    sessions = _named(matched.sessions, asked.sessions)
+    matched = _opened(checkpoint, question, asked.sessions)
+    sessions = matched.sessions
     parts = [_part(session, asked.cids) for session in sessions]
     missing = [] if asked.cids is None else sorted(set(asked.cids) - {cid for part in parts for cid in part.cids})
     if missing:
@@ -80,16 +83,52 @@ def needs_stimulus(chosen: Chosen, what: str) -> None:
         )
 
 
-def _named(sessions: Sequence[Session], names: tuple[str, ...] | None) -> list[Session]:
+def _opened(checkpoint: Checkpoint, question: Question, names: tuple[str, ...] | None) -> Matched:
+    """As `vctrain.evaluation.evaluate.open_for`, but only the sessions that were named, and that have recordings of
+    the types asked for: sessions of one checkpoint need not all have gratings."""
+    if names is None and question.types is None:
+        return open_for(checkpoint, question)
+    trained_on = checkpoint.settings.data
+    path = question.data or trained_on.path
+    if path is None or not Path(path).exists():
+        return open_for(checkpoint, question)
+    specs = load_dataset_configs(
+        path,
+        data_root=question.data_root or (None if question.data else trained_on.root),
+        types=question.types or trained_on.types,
+        max_datasets=None if question.data else trained_on.max_datasets,
+        some=question.types is not None,
+    )
+    if not specs:
+        raise ContractError(
+            f"no session at {path} has a recording of {', '.join(question.types or ())}",
+            hint="name types that were recorded with --types, or give --data",
+        )
+    offered = {spec.name: spec for spec in specs if spec.name in {entry["name"] for entry in checkpoint.sessions}}
+    for name in names or ():
+        if name not in offered:
+            close = difflib.get_close_matches(name, offered, n=1)
+            of = "" if question.types is None else f" with {', '.join(question.types)}"
+            hint = f"did you mean {close[0]}?" if close else f"sessions: {_some(list(offered))}"
+            raise UsageError(f"--session {name}: no such session{of} in checkpoint and data", hint=hint)
+    chosen = specs if names is None else [offered[name] for name in dict.fromkeys(names)]
+    matched = open_for_checkpoint(
+        chosen,
+        checkpoint.sessions,
+        int(checkpoint.content["context"]),
+        all_required=False,
+        stim=checkpoint.model.reads_stimulus,
+    )
+    for session in matched.sessions:
+        if session.n_scored(question.split) == 0:
+            raise ContractError(
+                f"session {session.name} has no {question.split} frame that can be predicted",
+                hint="ask for another --split, or leave the session out with --session",
+            )
     if names is None:
-        return list(sessions)
-    known = {session.name: session for session in sessions}
-    for name in names:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"sessions: {', '.join(list(known)[:6])}"
-            raise UsageError(f"--session {name}: no such session in checkpoint and data", hint=hint)
-    return [known[name] for name in dict.fromkeys(names)]
+        return matched
+    # sessions that nobody asked for are not missed
+    return replace(matched, notes=tuple(note for note in matched.notes if not note.startswith("not in the data")))
 
 
 def _part(session: Session, cids: tuple[int, ...] | None) -> Part:
@@ -97,5 +136,5 @@ def _part(session: Session, cids: tuple[int, ...] | None) -> Part:
     return Part(session, tuple(places), tuple(session.cids[place] for place in places))
 
 
-def _some(cids: Sequence[int]) -> str:
-    return ", ".join(map(str, cids[:12])) + (f" and {len(cids) - 12} more" if len(cids) > 12 else "")
+def _some(names: Sequence[object]) -> str:
+    return ", ".join(map(str, names[:12])) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
