@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vctrain import console
 from vctrain.errors import ContractError
 from vctrain.runs.events import read_events, that_hold
-from vctrain.runs.listing import Member, stored_settings
+from vctrain.runs.listing import Member, model_name, stored_settings
 from vctrain.runs.lock import Held, held
 from vctrain.runs.scores import Best, best_of
 from vctrain.runs.spans import seconds_per_step, seconds_spent
@@ -59,6 +60,8 @@ class Status:
     updated: str | None = None
     settings: dict[str, Any] | None = None
     """As written, unchecked."""
+    model: str | None = None
+    """The name by which the model was chosen."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the settings."""
@@ -77,13 +80,14 @@ def status_of(member: Member, now: float | None = None) -> Status:
         settings, odd = stored_settings(member), None
     except ContractError as error:
         settings, odd = None, error.message
+    model = model_name(member)
     if not member.started:
         state, why = _before_its_start(member)
-        return Status(name, path, state, why or odd, **_planned(settings), settings=settings)
+        return Status(name, path, state, why or odd, **_planned(settings), settings=settings, model=model)
     try:
         run = _run_json(path)
     except ContractError as error:
-        return Status(name, path, "damaged", error.message, **_planned(settings), settings=settings)
+        return Status(name, path, "damaged", error.message, **_planned(settings), settings=settings, model=model)
     events = read_events(path)[0]
     lock = held(path)
     state, reason = _state(run, lock, now)
@@ -109,6 +113,7 @@ def status_of(member: Member, now: float | None = None) -> Status:
         created=run.get("created"),
         updated=run.get("updated"),
         settings=settings,
+        model=model,
     )
 
 
@@ -132,12 +137,12 @@ def _state(run: Mapping[str, Any], lock: Held | None, now: float) -> tuple[str, 
         return ("starting", None) if written in STARTING else (written, None)
     if written in ("running", "created"):
         if lock is not None:
-            return "lost", f"{lock.words}: {lock.gone}; {_RESUME}"
+            return "lost", f"{lock.gone} (host {lock.host}); {_RESUME}"
         if written == "created" and now - (_moment(run.get("created")) or 0.0) < SETTLING_SECONDS:
             return "starting", None
         return "lost", f"nobody holds its lock; {_RESUME}"
     error = run.get("error")
-    return written, str(error) if error else None
+    return written, console.one_line(str(error)) if error else None
 
 
 def _before_its_start(member: Member) -> tuple[str, str | None]:
