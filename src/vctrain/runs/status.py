@@ -74,7 +74,14 @@ def status_of(member: Member, now: float | None = None) -> Status:
 
     ``now``: seconds since the epoch.
     """
-    now = time.time() if now is None else now
+    try:
+        return _status_of(member, time.time() if now is None else now)
+    except OSError as error:
+        reason = f"{error.filename or member.path}: {error.strerror}"
+        return Status(member.path.name, member.path, "damaged", reason)
+
+
+def _status_of(member: Member, now: float) -> Status:
     name, path = member.path.name, member.path
     try:
         settings, odd = stored_settings(member), None
@@ -88,7 +95,7 @@ def status_of(member: Member, now: float | None = None) -> Status:
         run = _run_json(path)
     except ContractError as error:
         return Status(name, path, "damaged", error.message, **_planned(settings), settings=settings, model=model)
-    events = read_events(path)[0]
+    events = [event for event in read_events(path)[0] if _is_whole(event)]
     lock = held(path)
     state, reason = _state(run, lock, now)
     validated = [event for event in that_hold(events) if event["event"] == "validated"]
@@ -108,13 +115,19 @@ def status_of(member: Member, now: float | None = None) -> Status:
         best=best_of(path, validated, run.get("best_score")),
         seconds=seconds,
         device_hours=None if seconds is None else seconds * _devices(settings) / 3600,
-        host=lock.host if lock is not None and lock.gone is None else (run.get("host") or {}).get("name"),
+        host=lock.host if lock is not None and lock.gone is None else _section(run, "host").get("name"),
         resumed=_whole(run.get("resumed")) or 0,
         created=run.get("created"),
         updated=run.get("updated"),
         settings=settings,
         model=model,
     )
+
+
+def _is_whole(event: Mapping[str, Any]) -> bool:
+    """Whether an event holds what is read from its kind; files get damaged."""
+    needed = {"resumed": ("step",), "validated": ("step", "epoch")}.get(event["event"], ())
+    return all(_whole(event.get(name)) is not None for name in needed)
 
 
 def _run_json(run: Path) -> dict[str, Any]:
