@@ -1,4 +1,4 @@
-"""How long ``vctrain --help`` takes, against a bare Typer application started beside it.
+"""How long ``vctrain --help``, ``status`` and ``table`` take, against a bare Typer application started beside them.
 
 python -m benchmarks.help
 """
@@ -6,10 +6,16 @@ python -m benchmarks.help
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
+
+from vctrain.config.resolve import resolve
+from vctrain.runs.directory import append_event, create_run_dir, update_run
 
 BARE = """
 import typer
@@ -21,31 +27,59 @@ def bye(name: str = "you") -> None: ...
 app()
 """
 REPEATS = 7
+RUNS, VALIDATIONS = 10, 100
+COMMANDS = {"help": ["--help"], "status": ["status"], "table": ["table", "runs"]}
 
 
-def _seconds(command: list[str]) -> float:
+def _seconds(command: list[str], folder: Path) -> float:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True, cwd=folder, env=environment)
     return time.perf_counter() - started
+
+
+def _make_runs(folder: Path) -> None:
+    """Runs with as many events as a day of training leaves."""
+    for number in range(RUNS):
+        resolved = resolve("gaborium", [], [f"seed={number}"])
+        run = create_run_dir(folder / "runs" / f"run-{number}", resolved.settings, resolved.provenance, ["benchmark"])
+        for epoch in range(VALIDATIONS):
+            scores = {f"val_bps/session-{session}": 0.1 for session in range(20)}
+            row = {"step": 512 * (epoch + 1), "epoch": epoch, "val_bps_overall": 0.1 + epoch * 1e-3, **scores}
+            append_event(run, "validated", seconds=60.0 * epoch, **row)
+        update_run(run, state="done", step=512 * VALIDATIONS)
 
 
 def main() -> None:
     """Print one JSON object: medians of alternating runs, and whether torch was imported."""
-    ours, bare = [], []
-    for _ in range(REPEATS):
-        ours.append(_seconds([sys.executable, "-m", "vctrain", "--help"]))
-        bare.append(_seconds([sys.executable, "-c", BARE, "--help"]))
-    imported = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "vctrain", "--help"], check=True, capture_output=True, text=True
-    ).stderr
-    result = {
-        "benchmark": "help",
-        "seconds": statistics.median(ours),
-        "bare_typer_seconds": statistics.median(bare),
-        "ratio": statistics.median(ours) / statistics.median(bare),
-        "imports_torch": any(line.rstrip().endswith("| torch") for line in imported.splitlines()),
+    ours: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    bare = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        _make_runs(folder)
+        for _ in range(REPEATS):
+            for name, arguments in COMMANDS.items():
+                ours[name].append(_seconds([sys.executable, "-m", "vctrain", *arguments], folder))
+            bare.append(_seconds([sys.executable, "-c", BARE, "--help"], folder))
+        torch = {name: _imports_torch(arguments, folder) for name, arguments in COMMANDS.items()}
+    beside = statistics.median(bare)
+    figures = {
+        name: {
+            "seconds": statistics.median(seconds),
+            "ratio": statistics.median(seconds) / beside,
+            "imports_torch": torch[name],
+        }
+        for name, seconds in ours.items()
     }
-    print(json.dumps(result))
+    sizes = {"runs": RUNS, "validations": VALIDATIONS}
+    print(json.dumps({"benchmark": "help", "bare_typer_seconds": beside, **sizes, **figures}))
+
+
+def _imports_torch(arguments: list[str], folder: Path) -> bool:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-X", "importtime", "-m", "vctrain", *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder, env=environment)
+    return any(line.rstrip().endswith("| torch") for line in done.stderr.splitlines())
 
 
 if __name__ == "__main__":

@@ -113,6 +113,26 @@ def test_damaged_settings_are_a_reason_and_not_the_end(text, tmp_path) -> None:
     assert found.best.val_bps_overall == 0.5
 
 
+@pytest.mark.parametrize(
+    "fields", [{"host": "x"}, {"host": None}, {"step": "many"}, {"created": 3, "state": "created"}]
+)
+def test_odd_fields_of_run_json_are_passed_over(fields, tmp_path) -> None:
+    run = make_run(tmp_path / "run", events=[validated(11, 10, 0.5)])
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**record, **fields}))
+    assert status(run).step == 10
+
+
+def test_odd_events_are_passed_over_and_what_cannot_be_read_is_damaged(tmp_path) -> None:
+    events = [validated(11, 10, 0.5), (12, "validated", {}), (13, "resumed", {}), (14, "validated", {"step": "x"})]
+    run = make_run(tmp_path / "run", events=events)
+    assert (status(run).state, status(run).step) == ("done", 10)
+    (run / "events.jsonl").unlink()
+    (run / "events.jsonl").mkdir()
+    assert status(run).state == "damaged"
+    assert "events.jsonl" in (status(run).reason or "")
+
+
 def test_half_an_event_does_not_count(tmp_path) -> None:
     run = make_run(tmp_path / "run", events=[validated(11, 10, 0.5)])
     with (run / "events.jsonl").open("a") as file:

@@ -79,6 +79,23 @@ def test_where_the_type_differs_its_own_settings_say_nothing_more() -> None:
     assert differing_settings([a, {"part": None}]) == ("part.type",)
 
 
+def test_what_follows_from_the_name_of_the_model_says_nothing_more() -> None:
+    big, small = {"model": {"n": 9, "grid": 1}}, {"model": {"n": 2, "grid": 1}}
+    assert differing_settings([big, small, small], ["big", "small", "small"]) == ("model",)
+    other = {"model": {"n": 2, "grid": 7}}
+    assert differing_settings([big, small, other], ["big", "small", "small"]) == ("model", "model.grid")
+    assert differing_settings([big, small], [None, None]) == ("model.n",)
+    assert differing_settings([big, {**small, "seed": 1}], ["big", "small"]) == ("model", "seed")
+
+
+def test_the_name_of_the_model_is_that_of_the_settings(tmp_path) -> None:
+    for name in ("twin", "twin_small"):
+        make_run(tmp_path / name, sets=[f"model={name}"])
+    table = table_of([status_of(member) for member in runs_at([tmp_path])])
+    assert table.differing == ("model",)
+    assert [row["model"] for row in table.rows] == ["twin", "twin_small"]
+
+
 def test_what_a_run_measured_is_nobodys_choice() -> None:
     assert differing_settings([{"trainer": {"measured_step_seconds": s}} for s in (0.1, 0.2)]) == ()
 

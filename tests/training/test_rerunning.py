@@ -11,7 +11,7 @@ import torch
 from made_sessions import SIMULATION
 
 from vctrain.data.simulation import simulate
-from vctrain.errors import ContractError
+from vctrain.errors import ContractError, UsageError
 from vctrain.training import fit
 from vctrain.training.rerunning import Again, changed_sessions, rerun
 
@@ -41,6 +41,7 @@ def copied(tiny_run, tmp_path) -> Path:
 def test_the_same_machine_gives_the_same_digits(tiny_run, tmp_path) -> None:
     result = again(tiny_run.folder, tmp_path / "again")
     assert result["same_digits"] is True
+    assert not any("config.yaml" in line for line in result["differences"])  # type: ignore[attr-defined]
     assert (tmp_path / "again" / "metrics.csv").read_bytes() == (tiny_run.folder / "metrics.csv").read_bytes()
     first, second = weights(tiny_run.folder), weights(tmp_path / "again")
     assert first.keys() == second.keys()
@@ -90,6 +91,20 @@ def test_a_unit_or_session_that_went_is_a_difference(tiny_run) -> None:
     assert "not in the data any more" in " ".join(changed_sessions(stored, sessions[:1]))
     stored[0]["cids"] = stored[0]["cids"][:-1]
     assert any("cids" in line for line in changed_sessions(stored, sessions))
+
+
+def test_an_edited_config_is_said(copied, tmp_path) -> None:
+    config = copied / "config.yaml"
+    config.write_text(config.read_text().replace("weight_decay: 0.0001", "weight_decay: 0.5"))
+    result = again(copied, tmp_path / "again")
+    assert result["same_digits"] is False
+    said = [line for line in result["differences"] if "config.yaml" in line]  # type: ignore[attr-defined]
+    assert said == ["config.yaml has optim.weight_decay 0.5, the best checkpoint 0.0001"]
+
+
+def test_a_base_for_a_run_that_has_none_is_refused(tiny_run, tmp_path) -> None:
+    with pytest.raises(UsageError, match="began from no checkpoint"):
+        again(tiny_run.folder, tmp_path / "again", checkpoint="x.ckpt")
 
 
 def test_a_damaged_contract_is_named(copied, tmp_path) -> None:

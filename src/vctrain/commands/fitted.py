@@ -12,6 +12,7 @@ from vctrain import console
 _BETWEEN = 3
 """Characters between two columns on a terminal."""
 _LONGEST_NAME = 24
+_MOST_NAMED = 6
 ELLIPSIS = "..."
 
 
@@ -38,7 +39,9 @@ def show(columns: Sequence[Column]) -> None:
     rows = list(zip(*(column.cells for column in shown), strict=True))
     console.table("", [column.name for column in shown], rows)
     if left_out:
-        console.note(f"{', '.join(left_out)} left out: not wide enough (all of it: --json)")
+        more = len(left_out) - _MOST_NAMED
+        named = ", ".join(left_out[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        console.note(f"not shown for want of width: {named} (--json has all)")
 
 
 def room() -> int | None:

@@ -89,7 +89,7 @@ def show_reasons(found: Sequence[Status]) -> None:
     """Why a run is not as it should be, a line each."""
     for one in found:
         if one.reason:
-            console.result(f"{one.name}: {one.state}: {console.one_line(one.reason)}")
+            console.result(f"{one.name}: {one.state}: {one.reason}")
 
 
 def interval(one: Status) -> str:

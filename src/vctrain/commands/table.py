@@ -81,12 +81,15 @@ def show(made: RunTable) -> None:
         [
             column("run", 9, each("run")),
             column("state", 9, each("state")),
-            *(column(path, 7, [_plain(value) for value in each(path)]) for path in made.differing),
+            *(
+                column(path, 6 if path.startswith("model.") else 7, [_plain(value) for value in each(path)])
+                for path in made.differing
+            ),
             column("val_bps_overall", 8, [figure(value) for value in each("val_bps_overall")]),
-            column("95 %", 3, ends),
-            column("of oracle", 4, [share(value) for value in each("fraction_of_oracle")]),
-            column("step", 5, steps),
-            column("minutes", 6, [_number(value) for value in each("minutes")]),
+            column("95 %", 4, ends),
+            column("of oracle", 3, [share(value) for value in each("fraction_of_oracle")]),
+            column("step", 4, steps),
+            column("minutes", 5, [_number(value) for value in each("minutes")]),
             column("device-hours", 2, [_number(value) for value in each("device_hours")]),
             column("host", 1, [value or "-" for value in each("host")]),
         ]

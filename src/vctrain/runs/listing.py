@@ -6,6 +6,7 @@ Free of torch and pydantic: ``status`` and ``table`` are to be quick.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from vctrain.errors import ContractError, UsageError
 RUNS = Path("runs")
 SWEEP = "sweep.json"
 _LEFT_BY_A_RUN = ("run.json", "config.yaml", "events.jsonl", "checkpoints")
+_MODEL = re.compile(r"  # .*, model (\S+)$", re.MULTILINE)
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -29,6 +31,8 @@ class Member:
     """The run directory."""
     config: Path
     """Its settings: those of the run directory, or of the sweep while there is none."""
+    planned: Path | None = None
+    """Of a sweep: the settings that it wrote for this member."""
 
     @property
     def started(self) -> bool:
@@ -38,7 +42,7 @@ class Member:
     def ended_with(self) -> int | None:
         """The exit code that the scripts of a sweep wrote down; None where they did not."""
         try:
-            return int(self.config.with_suffix(".exit").read_text(encoding="utf-8"))
+            return int((self.planned or self.config).with_suffix(".exit").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
 
@@ -95,7 +99,7 @@ def _members(sweep: Path) -> Iterator[Member]:
             f"{index} is not the index of a sweep ({type(error).__name__})", hint=f"give the runs in {sweep} by name"
         ) from error
     for run, config in places:
-        yield _as_run(run) if run.exists() else Member(run, config)
+        yield Member(run, run / "config.yaml" if run.exists() else config, config)
 
 
 def _written(run: Path) -> float:
@@ -107,6 +111,18 @@ def _written(run: Path) -> float:
         except OSError:
             continue
     return max(times)
+
+
+def model_name(member: Member) -> str | None:
+    """The name by which its model was chosen, from the comments in its settings; None for a model without a name."""
+    for config in (member.planned, member.config):
+        try:
+            found = _MODEL.search("" if config is None else config.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if found is not None:
+            return found[1]
+    return None
 
 
 def stored_settings(member: Member) -> dict[str, Any]:

@@ -64,7 +64,6 @@ class Held:
     """What a lock file says: whose it is, and whether that process still writes."""
 
     host: str
-    words: str
     seen: float
     """When it last said that it is alive, seconds since the epoch."""
     gone: str | None
@@ -81,7 +80,7 @@ def held(run_dir: Path) -> Held | None:
         seen = path.stat().st_mtime
     except FileNotFoundError:
         return None
-    return Held(str(found["host"]), _words(found), seen, _why_gone(path, found))
+    return Held(str(found["host"]), seen, _why_gone(path, found))
 
 
 def _launch() -> str | None:

@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vctrain import console
 from vctrain.errors import ContractError
 from vctrain.runs.events import read_events, that_hold
-from vctrain.runs.listing import Member, stored_settings
+from vctrain.runs.listing import Member, model_name, stored_settings
 from vctrain.runs.lock import Held, held
 from vctrain.runs.scores import Best, best_of
 from vctrain.runs.spans import seconds_per_step, seconds_spent
@@ -59,6 +60,8 @@ class Status:
     updated: str | None = None
     settings: dict[str, Any] | None = None
     """As written, unchecked."""
+    model: str | None = None
+    """The name by which the model was chosen."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the settings."""
@@ -71,20 +74,28 @@ def status_of(member: Member, now: float | None = None) -> Status:
 
     ``now``: seconds since the epoch.
     """
-    now = time.time() if now is None else now
+    try:
+        return _status_of(member, time.time() if now is None else now)
+    except OSError as error:
+        reason = f"{error.filename or member.path}: {error.strerror}"
+        return Status(member.path.name, member.path, "damaged", reason)
+
+
+def _status_of(member: Member, now: float) -> Status:
     name, path = member.path.name, member.path
     try:
         settings, odd = stored_settings(member), None
     except ContractError as error:
         settings, odd = None, error.message
+    model = model_name(member)
     if not member.started:
         state, why = _before_its_start(member)
-        return Status(name, path, state, why or odd, **_planned(settings), settings=settings)
+        return Status(name, path, state, why or odd, **_planned(settings), settings=settings, model=model)
     try:
         run = _run_json(path)
     except ContractError as error:
-        return Status(name, path, "damaged", error.message, **_planned(settings), settings=settings)
-    events = read_events(path)[0]
+        return Status(name, path, "damaged", error.message, **_planned(settings), settings=settings, model=model)
+    events = [event for event in read_events(path)[0] if _is_whole(event)]
     lock = held(path)
     state, reason = _state(run, lock, now)
     validated = [event for event in that_hold(events) if event["event"] == "validated"]
@@ -104,12 +115,19 @@ def status_of(member: Member, now: float | None = None) -> Status:
         best=best_of(path, validated, run.get("best_score")),
         seconds=seconds,
         device_hours=None if seconds is None else seconds * _devices(settings) / 3600,
-        host=lock.host if lock is not None and lock.gone is None else (run.get("host") or {}).get("name"),
+        host=lock.host if lock is not None and lock.gone is None else _section(run, "host").get("name"),
         resumed=_whole(run.get("resumed")) or 0,
         created=run.get("created"),
         updated=run.get("updated"),
         settings=settings,
+        model=model,
     )
+
+
+def _is_whole(event: Mapping[str, Any]) -> bool:
+    """Whether an event holds what is read from its kind; files get damaged."""
+    needed = {"resumed": ("step",), "validated": ("step", "epoch")}.get(event["event"], ())
+    return all(_whole(event.get(name)) is not None for name in needed)
 
 
 def _run_json(run: Path) -> dict[str, Any]:
@@ -132,12 +150,12 @@ def _state(run: Mapping[str, Any], lock: Held | None, now: float) -> tuple[str, 
         return ("starting", None) if written in STARTING else (written, None)
     if written in ("running", "created"):
         if lock is not None:
-            return "lost", f"{lock.words}: {lock.gone}; {_RESUME}"
+            return "lost", f"{lock.gone} (host {lock.host}); {_RESUME}"
         if written == "created" and now - (_moment(run.get("created")) or 0.0) < SETTLING_SECONDS:
             return "starting", None
         return "lost", f"nobody holds its lock; {_RESUME}"
     error = run.get("error")
-    return written, str(error) if error else None
+    return written, console.one_line(str(error)) if error else None
 
 
 def _before_its_start(member: Member) -> tuple[str, str | None]:

@@ -22,6 +22,8 @@ BEFORE = ("run", "state")
 AFTER = ("val_bps_overall", "low", "high", "fraction_of_oracle", "step", "steps", "minutes", "device_hours", "host")
 LAST = ("reason", "path")
 _BEST_FIRST = ("val_bps_overall", "low", "high", "fraction_of_oracle")
+MODEL = "model"
+_ABSENT = object()
 _MEASURED = ("trainer.measured_step_seconds",)
 """Written by the runs themselves; not what anybody chose."""
 
@@ -39,7 +41,8 @@ class RunTable:
 def table_of(statuses: Sequence[Status], sort: str | None = None) -> RunTable:
     """One row a run, in the order given or by the column ``sort``: figures largest first, all else smallest first,
     empty cells last; ``-COLUMN`` the other way round. UsageError if there is no such column."""
-    differing = differing_settings([status.settings for status in statuses])
+    readable = [status for status in statuses if status.settings is not None]
+    differing = differing_settings([one.settings or {} for one in readable], [one.model for one in readable])
     columns = (*BEFORE, *differing, *AFTER, *LAST)
     rows = [_row(status, differing) for status in statuses]
     if sort is not None:
@@ -47,28 +50,40 @@ def table_of(statuses: Sequence[Status], sort: str | None = None) -> RunTable:
     return RunTable(columns, differing, tuple(rows))
 
 
-def differing_settings(settings: Sequence[Mapping[str, Any] | None]) -> tuple[str, ...]:
-    """Dotted paths of leaves that are not the same in all ``settings`` (None: cannot be read, has no say).
+def differing_settings(
+    settings: Sequence[Mapping[str, Any]], models: Sequence[str | None] | None = None
+) -> tuple[str, ...]:
+    """Dotted paths of leaves that are not the same in all ``settings``; ``model`` for its name, if ``models`` differ.
 
-    Where the ``type`` of a part differs, a setting that only one type has says nothing more.
+    What follows from the name of the model, or is of one ``type`` of a part that only some have, says nothing more.
     """
-    flat = [dict(leaves(one)) for one in settings if one is not None]
+    names = [None] * len(settings) if models is None else list(models)
+    flat = [dict(leaves(one)) for one in settings]
     paths = dict.fromkeys(path for one in flat for path in one)
-    absent = object()
-    found: list[str] = []
+    found: set[str] = set()
     types: list[str] = []
     # parts before what is in them, and of a part its type first
     for path in sorted(paths, key=lambda path: (path.count("."), not path.endswith(".type"))):
-        values = [one.get(path, absent) for one in flat]
-        present = [value for value in values if value is not absent]
-        owned = len(present) < len(values) and any(path.startswith(prefix) for prefix in types)
-        among = present if owned else values
-        if path in _MEASURED or f"{path}.type" in paths or all(value == among[0] for value in among):
+        values = [one.get(path, _ABSENT) for one in flat]
+        if path in _MEASURED or f"{path}.type" in paths or _follows(path, values, names):
             continue
-        found.append(path)
-        if path.rpartition(".")[2] == "type":
+        if any(path.startswith(part) for part in types):
+            values = [value for value in values if value is not _ABSENT]
+        if all(value == values[0] for value in values):
+            continue
+        found.add(path)
+        if path.endswith(".type"):
             types.append(path.removesuffix("type"))
-    return tuple(path for path in paths if path in found)
+    named = (MODEL,) if len(set(names)) > 1 else ()
+    return (*named, *(path for path in paths if path in found))
+
+
+def _follows(path: str, values: Sequence[Any], names: Sequence[str | None]) -> bool:
+    """Whether a setting of the model is what the name of the model tells."""
+    if not path.startswith("model.") or len(set(names)) == 1:
+        return False
+    known: dict[str | None, Any] = {}
+    return all(known.setdefault(name, value) == value for name, value in zip(names, values, strict=True))
 
 
 def write_csv(path: Path, table: RunTable) -> None:
@@ -92,6 +107,7 @@ def _cell(value: Any) -> str:
 
 def _row(status: Status, differing: Sequence[str]) -> dict[str, Any]:
     flat = dict(leaves(status.settings)) if status.settings is not None else {}
+    flat[MODEL] = status.model
     low, high = status.best.interval or (None, None)
     return {
         "run": status.name,

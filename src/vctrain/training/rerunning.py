@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from vctrain import console
-from vctrain.config.resolve import read_provenance, read_settings
+from vctrain.config.resolve import FLAGS, read_provenance, read_settings
 from vctrain.config.schema import Settings
 from vctrain.data.session import Session
-from vctrain.errors import ContractError
+from vctrain.errors import ContractError, UsageError
+from vctrain.runs.checkpoint_files import BEST
+from vctrain.runs.checkpoints import read_checkpoint
 from vctrain.runs.circumstances import differences, same_metrics
 from vctrain.runs.directory import plan_run_dir, read_run
 from vctrain.runs.events import read_events
 from vctrain.training.fit import train
 from vctrain.training.prepare import Prepared
+from vctrain.training.resuming import changes
 from vctrain.training.starting import Started
 
+_PLACES = ("data.path", "data.root")
 _ALLOW = "restore it, or --allow-changed-data trains on what is there"
 
 
@@ -48,11 +52,14 @@ class Again:
         settings, provenance = read_settings(config), read_provenance(config)
         if data is not None:
             settings = settings.model_copy(update={"data": settings.data.model_copy(update={"path": data})})
+            provenance["data.path"] = FLAGS["data.path"]
         base = settings.start.checkpoint
         if checkpoint is not None:
-            settings = settings.model_copy(
-                update={"start": settings.start.model_copy(update={"checkpoint": checkpoint})}
-            )
+            if base is None:
+                raise UsageError(f"--checkpoint: {run} began from no checkpoint", hint="leave it out")
+            start = settings.start.model_copy(update={"checkpoint": checkpoint})
+            settings = settings.model_copy(update={"start": start})
+            provenance["start.checkpoint"] = FLAGS["start.checkpoint"]
         elif base is not None and not Path(base).exists():
             raise ContractError(
                 f"{run} began from {base}, which is not there any more",
@@ -110,7 +117,7 @@ def _changed_base(again: Again, started: Started | None) -> list[str]:
 
 def _history(again: Again) -> list[str]:
     """What in the run's own history its config.yaml does not tell."""
-    found = []
+    found = _edited(again)
     if again.settings.start.checkpoint is not None and again.base is None:
         found.append("it is not recorded which weights the run began from, so whether they are the same is not known")
     if again.record.get("resumed"):
@@ -118,6 +125,20 @@ def _history(again: Again) -> list[str]:
     if any(event["event"] == "branched" for event in read_events(again.run)[0]):
         found.append("the run went on from a checkpoint of another one; now all of it is trained from the first step")
     return found
+
+
+def _edited(again: Again) -> list[str]:
+    """config.yaml may have been edited, or changed by a resume; the checkpoint tells what was trained."""
+    if not (again.run / "checkpoints" / BEST).is_file():
+        return []
+    checkpoint = read_checkpoint(again.run / "checkpoints" / BEST)
+    # that of a fine-tuned run may be its base's
+    own = "model" in checkpoint.content["settings"]
+    return [
+        f"config.yaml has {c.path} {console.to_json(c.new)}, the best checkpoint {console.to_json(c.old)}"
+        for c in changes(checkpoint.settings, again.settings, {})
+        if c.path not in _PLACES and (own or not c.path.startswith("model."))
+    ]
 
 
 def _contract(run: Path) -> list[Mapping[str, Any]]:
