@@ -83,7 +83,7 @@ def responses(
 ) -> Responses:
     """The responses of ``units`` (cid and bits per spike) of ``session``, from one pass over the clips that matter."""
     stretches = StretchReader(choose(session, split, twin.context))
-    repeats = RepeatReader(session)
+    repeats = RepeatReader(session, split, twin.context, len(units))
     triggered = TriggeredReader(session, twin.context, twin.reads_stimulus)
     readers = (stretches, repeats, triggered)
     columns = [session.cids.index(cid) for cid, _ in units]

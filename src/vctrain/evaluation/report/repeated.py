@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vctrain.data.intervals import Intervals
 from vctrain.data.session import Session
 from vctrain.evaluation.report.passing import Predicted
 from vctrain.metrics.bps import PoissonSums
@@ -49,59 +51,63 @@ class Psth:
     """`FIGURES`, each ``(K,)``, NaN where undefined."""
 
 
-@dataclass
 class RepeatReader:
-    """Keeps counts and predictions of the repeated sequences of a session."""
+    """Keeps counts and predictions of the repeated sequences of a session, for K units.
 
-    session: Session
-    rows: dict[int, list[tuple[int, NDArray[np.bool_], Array, Array]]] = field(default_factory=dict)
-    kinds: tuple[str, ...] = field(init=False)
+    All memory is taken at once: what stays between what comes and goes with each clip would break up the heap.
+    """
 
-    def __post_init__(self) -> None:
-        self.kinds = tuple(r.kind for r in self.session.recordings if SEQUENCE in r)
+    def __init__(self, session: Session, split: str, context: int, units: int) -> None:
+        self.session = session
+        self.kinds = tuple(r.kind for r in session.recordings if SEQUENCE in r)
+        table = session.scored(split, context).table
+        repeated = [session.recordings[session.place_of(start)[0]].kind in self.kinds for start in table[:, 0].tolist()]
+        self.scored = Intervals(table[np.array(repeated, bool)])
+        shape = self.scored.total, units
+        self.robs, self.rhat = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        self.counted = np.zeros(shape, bool)
 
     def wants(self, start: int, stop: int, kind: str) -> bool:
         """Whether the stimulus of a clip has repeats."""
         return kind in self.kinds
 
     def add(self, clips: Predicted) -> None:
-        """Keep the clips of repeated sequences."""
-        for row, (first, kind) in enumerate(zip(clips.starts.tolist(), clips.kinds, strict=True)):
-            if kind in self.kinds:
-                counted = clips.counted[row].numpy()
-                # what lies behind the last counted frame may be of another recording
-                length = int(np.flatnonzero(counted.any(1)).max(initial=-1)) + 1
-                place = self.session.place_of(first)[0]
-                values = (part[row, :length].double().numpy() for part in (clips.robs, clips.rhat))
-                self.rows.setdefault(place, []).append((first, counted[:length], *values))
+        """Keep what is scored of the clips of repeated sequences."""
+        for clip, (first, kind) in enumerate(zip(clips.starts.tolist(), clips.kinds, strict=True)):
+            if kind not in self.kinds:
+                continue
+            counted = clips.counted[clip].numpy()
+            mine = np.flatnonzero(counted.any(1))
+            rows = self.scored.before(first + mine)
+            self.counted[rows] = counted[mine]
+            self.robs[rows], self.rhat[rows] = clips.robs[clip].numpy()[mine], clips.rhat[clip].numpy()[mine]
 
     def result(self) -> list[Psth]:
         """The sequences that have a frame in the split."""
-        found = [self._sequence(place, rows) for place, rows in sorted(self.rows.items())]
-        return [psth for psth in found if psth is not None]
-
-    def _sequence(self, place: int, rows: list[tuple[int, NDArray[np.bool_], Array, Array]]) -> Psth | None:
-        recording = self.session.recordings[place]
-        rows = sorted((row for row in rows if len(row[1])), key=lambda row: row[0])
-        if not rows:
-            return None
-        numbers, trials = [], []
-        for first, counted, *_ in rows:
-            own = self.session.place_of(first)[1]
+        frames = self.scored.at(np.arange(self.scored.total))
+        found = []
+        stops = itertools.accumulate(recording.n_frames for recording in self.session.recordings)
+        for recording, stop in zip(self.session.recordings, stops, strict=True):
+            offset = stop - recording.n_frames
+            rows = slice(*np.searchsorted(frames, [offset, stop]).tolist())
+            if recording.kind not in self.kinds or rows.start == rows.stop:
+                continue
             # a bin of several frames of the file is one bin of the sequence
-            number = recording.first_of_bins(SEQUENCE, np.arange(own, own + len(counted))) // recording.factor
-            # a frame that counts for no unit is no bin of this repeat
-            numbers.append(np.where(counted.any(1), number, -1.0))
-            trials.append(np.repeat(self.session.trials_at([first]), len(counted)))
-        counted, robs, rhat = (np.concatenate([row[part] for row in rows]) for part in (1, 2, 3))
-        number = np.concatenate(numbers)
-        return (
-            _psth(recording.kind, number, np.concatenate(trials), robs, rhat, counted) if (number >= 0).any() else None
-        )
+            number = np.floor(recording.first_of_bins(SEQUENCE, frames[rows] - offset) / recording.factor)
+            trials = self.session.trials_at(frames[rows])
+            if (number >= 0).any():
+                entries = self.robs[rows], self.rhat[rows], self.counted[rows]
+                found.append(_psth(recording.kind, number, trials, *entries))
+        return found
 
 
 def _psth(
-    kind: str, numbers: Array, trials: NDArray[np.int64], robs: Array, rhat: Array, counted: NDArray[np.bool_]
+    kind: str,
+    numbers: Array,
+    trials: NDArray[np.int64],
+    robs: NDArray[np.float32],
+    rhat: NDArray[np.float32],
+    counted: NDArray[np.bool_],
 ) -> Psth:
     arranged = arrange(numbers, trials)
     repeats = arranged.repeats(robs, counted)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -91,9 +90,9 @@ class TriggeredReader:
         if self.sums is None:
             self.sums = _in_double(added)
             return
-        for part in fields(MapSums):
-            total: Any = getattr(self.sums, part.name)
-            setattr(self.sums, part.name, total + getattr(added, part.name))
+        for name in ("linear", "energy", "mean", "square", "spikes"):
+            getattr(self.sums, name).add_(getattr(added, name))
+        self.sums.frames += added.frames
 
     def result(self) -> Triggered | None:
         """The averages; None without a frame of noise."""
