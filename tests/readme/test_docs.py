@@ -15,6 +15,8 @@ from vctrain import cli, console
 
 DOCS = Path(__file__).parents[2] / "docs"
 ELSEWHERE = {
+    "analyses.md": "tests/readme/test_analyses_page.py",
+    "lab-life.md": "tests/readme/test_lab_life.py",
     "clusters.md": "tests/contracts/test_slurm.py",
     "making-sessions.md": "tests/data/making/test_save_session.py",
     "migration.md": "tests/runs/migration",
@@ -88,5 +90,6 @@ def test_commands_and_snippets_of_a_page_run(
     console.configure()
 
 
-def test_pages_that_are_left_out_are_there() -> None:
+def test_pages_that_are_left_out_and_their_tests_are_there() -> None:
     assert set(ELSEWHERE) <= {path.name for path in DOCS.glob("*.md")}
+    assert all((DOCS.parent / tests).exists() for tests in ELSEWHERE.values())

@@ -166,11 +166,6 @@ class Recording:
         rows = self._covariates["t_bins"][start * k : stop * k].astype(np.float64)
         return rows.reshape(-1, k).mean(1)
 
-    def first_of_bins(self, name: str, frames: Ints) -> NDArray[Any]:
-        """A covariate at the first frame of each of the bins `frames` (n,), such as a number within a sequence."""
-        rows: NDArray[Any] = self._covariates[name][frames * self.factor]
-        return rows
-
     def largest(self, name: str, index: int) -> NDArray[np.float64]:
         """The largest value in each bin of one column of a covariate, (n_frames,); NaN where any is."""
         k = self.factor

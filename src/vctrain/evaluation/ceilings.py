@@ -91,13 +91,13 @@ def repeats_of(
     Holds what was shown repeatedly in memory, and no other frame.
     """
     recording = session.recordings[session.types.index(kind)]
+    # a bin of several frames of the file is one bin of the sequence
+    numbers = np.floor(recording.labels(SEQUENCE) / recording.factor)
     number: list[NDArray[Any]] = []
     trial: list[NDArray[Any]] = []
     rhat, robs, dfs = [], [], []
     for rows in rates_of(twin, session, split, device, types=(kind,)):
-        own = np.array([session.place_of(int(rows.frames[0]))[1]]) + rows.frames - rows.frames[0]
-        # a bin of several frames of the file is one bin of the sequence
-        within = np.floor(recording.first_of_bins(SEQUENCE, own).astype(np.float64) / recording.factor)
+        within = numbers[session.place_of(int(rows.frames[0]))[1] + rows.frames - rows.frames[0]]
         shown = within >= 0
         number.append(within[shown])
         trial.append(np.full(int(shown.sum()), session.trials_at(rows.frames[:1])[0]))

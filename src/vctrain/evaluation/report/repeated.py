@@ -7,15 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from vctrain.data.intervals import Intervals
 from vctrain.data.session import Session
+from vctrain.evaluation.ceilings import SEQUENCE, figures_of
 from vctrain.evaluation.report.passing import Predicted
-from vctrain.metrics.bps import PoissonSums
-from vctrain.metrics.ceilings import cc_norm, explained_variance, single_trial_correlation
-from vctrain.metrics.psth_oracle import leave_one_out, oracle_sums
 from vctrain.metrics.repeats import arrange
 
 FIGURES = {
@@ -29,7 +26,6 @@ FIGURES = {
 }
 """Of each unit, as they are called: single-trial correlation; bits per spike of the twin and of the leave-one-out
 oracle on the same entries."""
-SEQUENCE = "psth_inds"
 Array = NDArray[np.float64]
 
 
@@ -93,7 +89,7 @@ class RepeatReader:
             if recording.kind not in self.kinds or rows.start == rows.stop:
                 continue
             # a bin of several frames of the file is one bin of the sequence
-            number = np.floor(recording.first_of_bins(SEQUENCE, frames[rows] - offset) / recording.factor)
+            number = np.floor(recording.labels(SEQUENCE)[frames[rows] - offset] / recording.factor)
             trials = self.session.trials_at(frames[rows])
             if (number >= 0).any():
                 entries = self.robs[rows], self.rhat[rows], self.counted[rows]
@@ -112,18 +108,8 @@ def _psth(
     arranged = arrange(numbers, trials)
     repeats = arranged.repeats(robs, counted)
     rate = repeats.predicted(arranged.place(rhat))
-    normalised = cc_norm(repeats, rate)
-    scored = leave_one_out(repeats)[1]
-    own = PoissonSums.of(*(torch.from_numpy(part) for part in (rate, repeats.counts, scored)))
-    figures = {
-        "cc_norm": normalised.cc_norm,
-        "cc_max": normalised.cc_max,
-        "cc_abs": normalised.cc_abs,
-        "feve": explained_variance(repeats, rate).feve,
-        "single_trial": single_trial_correlation(repeats, rate),
-        "bps": own.bits_per_spike().numpy(),
-        "psth_oracle_bps": oracle_sums(repeats).bits_per_spike().numpy(),
-    }
+    known = figures_of(repeats, rate)
+    figures = {name: known[name] for name in FIGURES}
     n = repeats.repeats_per_bin()
     error = np.sqrt(repeats.variance() / np.maximum(n, 1))
     means = repeats.psth(), error, repeats.mean(rate)
