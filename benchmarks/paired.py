@@ -27,7 +27,7 @@ def seconds(run: Callable[[], Any]) -> tuple[float, float]:
 def paired(
     slow: Callable[[], Any], fast: Callable[[], Any], pairs: int, units: tuple[float, float] = (1.0, 1.0)
 ) -> dict[str, Any]:
-    """``slow`` over ``fast``, each per unit of what it gets done (``units``), after one run of each that does not count.
+    """``slow`` over ``fast``, each per unit of what it gets done (``units``). A first run of each does not count.
 
     The two swap places from pair to pair, so that neither always runs after the other.
     """

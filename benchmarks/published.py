@@ -1,4 +1,4 @@
-"""The twin that streaming is measured on, and batches for it: published kernel sizes, 49-frame windows, fewer channels."""
+"""The twin that streaming is measured on, and batches for it: published kernels, 49-frame windows, fewer channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The windowed reference: any twin, run as the system before this one ran its networks, one window a predicted frame."""
+"""The windowed reference: any twin, run as the system before this one ran its own, one window a frame."""
 
 from __future__ import annotations
 

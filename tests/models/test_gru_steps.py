@@ -52,7 +52,8 @@ def test_half_precision_stays_near() -> None:
     mine.square().sum().backward()
     theirs.square().sum().backward()
     for x, y in zip(found, expected, strict=True):
-        assert x.grad is not None and y.grad is not None
+        assert x.grad is not None
+        assert y.grad is not None
         assert float((x.grad - y.grad).norm()) < 0.03 * float(y.grad.norm())
 
 

@@ -1,8 +1,6 @@
-"""The windowed reference of the benchmarks predicts what the twin of the same weights predicts, and what old twins did."""
+"""The windowed reference of the benchmarks predicts what the twin of the same weights predicts."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +14,8 @@ RECURRENT = {"type": "convgru", "hidden": 3, "kernel": 3, "warmup": 4}
 def test_windows_are_the_frames_up_to_each_scored_one() -> None:
     part = clips(0, 2, frames=9, scored=3, units=2)
     windows = windows_of(part, context=4)
-    assert part.stim is not None and windows.stim is not None
+    assert part.stim is not None
+    assert windows.stim is not None
     assert windows.stim.shape == (6, 5, 12, 12)
     for clip in range(2):
         for t in range(3):

@@ -150,7 +150,7 @@ def _matrices(
     """For each session the matrices over rows ``(grid, height)`` and over columns ``(grid, width)``."""
     scale = torch.stack([adapter.scale for adapter in adapters])
     shift = torch.stack([adapter.shift for adapter in adapters])
-    blurs = [adapter.log_sigma for adapter in adapters if adapter.log_sigma is not None]
+    blurs: list[Tensor] = [adapter.log_sigma for adapter in adapters if adapter.log_sigma is not None]
     learned = F.softplus(torch.stack(blurs)) if blurs else scale.new_full((len(adapters),), SHARP)
     (scale_y, scale_x), (shift_y, shift_x) = scale.unbind(1), shift.unbind(1)
     rows = resampling(scale_y, shift_y, learned, grid, height)

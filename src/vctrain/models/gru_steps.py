@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_weight
 
 
 def gru_states(drives: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -61,7 +62,7 @@ class _Steps(torch.autograd.Function):
         return result
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         weight, states, gates, recurrent, candidate = ctx.saved_tensors
         kernels, padding = weight.to(ctx.precision), weight.shape[-1] // 2
@@ -73,7 +74,7 @@ class _Steps(torch.autograd.Function):
         to_update = (before - candidate) * update * (1 - update)
         to_reset = to_candidate * recurrent * reset * (1 - reset)
         factors = torch.stack([to_update, to_reset, to_candidate * reset], dim=2)
-        n, frames = grad.shape[:2]
+        frames = grad.shape[1]
         reached, ahead = [], grad[:, -1]
         whole = []
         for t in reversed(range(frames)):
@@ -86,7 +87,7 @@ class _Steps(torch.autograd.Function):
         pushed, ahead = torch.stack(reached[::-1], dim=1), torch.stack(whole[::-1], dim=1)
         hidden = weight.shape[1]
         flat = (before.flatten(0, 1).to(ctx.precision), weight.shape, pushed.flatten(0, 1).to(ctx.precision))
-        of_weight = torch.nn.grad.conv2d_weight(*flat, padding=padding).to(weight.dtype)
+        of_weight = conv2d_weight(*flat, padding=padding).to(weight.dtype)
         of_bias = pushed[:, :, 2 * hidden :].sum((0, 1, 3, 4))
         of_drives = torch.cat([pushed[:, :, : 2 * hidden], ahead * to_candidate], dim=2)
         return of_drives, of_weight, of_bias, None, None

@@ -19,10 +19,10 @@ LEAST = 1e-4
 
 
 class NonNegativePool(nn.Module):
-    """One Gaussian mask a unit, with channel weights that cannot be negative; ``(n, C, L, H, W)`` to ``(n, L, U)`` under the
-    masks ``(U, H*W)``.
+    """One Gaussian mask a unit, with channel weights that cannot be negative; ``(n, C, L, H, W)`` to ``(n, L, U)``.
 
-    Parameters as in `GaussianMaskReadout`; the weight of a channel is ``relu`` or ``softplus`` of ``features``.
+    ``mask`` ``(U, H*W)`` is its own, where it was computed with those of others. Parameters as in
+    `GaussianMaskReadout`; the weight of a channel is ``relu`` or ``softplus`` of ``features``.
     """
 
     grid: Tensor
