@@ -29,7 +29,7 @@ from vctrain.config.simulation import SimulationConfig
 from vctrain.data.opening import open_sessions
 from vctrain.data.session import Session
 from vctrain.models.output import rate_of
-from vctrain.models.readout import GaussianMaskReadout
+from vctrain.models.readout import GaussianMaskReadout, masks_of
 from vctrain.models.twin import Twin
 from vctrain.runs.checkpoints import read_checkpoint
 
@@ -52,7 +52,7 @@ def pooled_features(twin: Twin, session: Session) -> tuple[Tensor, Tensor]:
 
     def see(_: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
         maps = inputs[0]
-        found.append(torch.einsum("nclyx,uyx->nluc", maps, readout.masks().view(-1, *maps.shape[3:])))
+        found.append(torch.einsum("nclyx,uyx->nluc", maps, masks_of([readout])[0][0].view(-1, *maps.shape[3:])))
 
     handle = readout.register_forward_pre_hook(see)
     frames: list[Tensor] = []

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vctrain.config.components.adapters import AffineAdapter
-from vctrain.models.adapter import SessionAdapter, blurred_hat, normalise
+from vctrain.models.adapter import SessionAdapter, adapted, blurred_hat, normalise
 
 
 @given(st.floats(-3, 3), st.floats(0.05, 3.0))
@@ -114,3 +114,18 @@ def test_a_frame_is_adapted_by_itself(transform, height, width, grid):
         whole = adapter(movie)
         assert whole.shape == (2, 3, grid, grid)
         assert torch.allclose(adapter(movie[:, 1:2]), whole[:, 1:2], atol=1e-5)
+
+
+def test_sessions_adapted_together_are_adapted_as_each_alone() -> None:
+    torch.manual_seed(0)
+    kinds = [{"blur": True}, {"blur": False}, {"blur": True, "transform": "affine"}, {"blur": True}, {"blur": True}]
+    sides = [(9, 9), (9, 9), (9, 9), (9, 12), (9, 9)]
+    adapters = [SessionAdapter(AffineAdapter.model_validate({"type": "adapter", **kind}), 7) for kind in kinds]
+    with torch.no_grad():
+        for parameter in (p for adapter in adapters for p in adapter.parameters()):
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    movies = [torch.randn(2, 3, *side) for side in sides]
+    together = adapted([*adapters, torch.nn.Identity()], [*movies, movies[0]])
+    assert together[-1] is movies[0]
+    for adapter, movie, found in zip(adapters, movies, together, strict=False):
+        torch.testing.assert_close(found, adapter(movie), rtol=1e-6, atol=1e-7)

@@ -12,7 +12,7 @@ from models.made_twins import clips, config, twin
 
 from vctrain.data.clips import ClipBatch, SessionClips
 from vctrain.models.twin import context_of
-from vctrain.training.loss import poisson_sum, session_losses, step_loss
+from vctrain.training.loss import poisson_sums, session_losses, step_loss
 
 MODEL = config()
 CONTEXT = context_of(MODEL)
@@ -35,7 +35,7 @@ def test_poisson_sum_is_the_negative_log_likelihood_up_to_a_constant() -> None:
     dfs = (torch.rand(2, 5, 3) > 0.4).float()
     distribution = torch.distributions.Poisson(rate)
     expected = -((distribution.log_prob(robs) + torch.lgamma(robs + 1)) * dfs).sum()
-    assert poisson_sum(rate, robs, dfs).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert poisson_sums([rate], [robs], [dfs])[0].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 @settings(max_examples=25, deadline=None)

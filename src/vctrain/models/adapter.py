@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +53,23 @@ def blurred_hat(distance: Tensor, sigma: Tensor) -> Tensor:
     return ramp(distance + 1) - 2 * ramp(distance) + ramp(distance - 1)
 
 
+def blur_width(step: Tensor, learned: Tensor) -> Tensor:
+    """Blur in source pixels: the learned one, and what a grid of this ``step`` needs against aliasing."""
+    needed = ANTIALIAS * F.relu(step - 1.0)
+    return torch.sqrt(needed.square() + learned.square())
+
+
+def resampling(scale: Tensor, shift: Tensor, learned: Tensor, grid: int, size: int) -> Tensor:
+    """Matrices ``(S, grid, size)`` that blur and resample one axis of the movies of S sessions, each of ``scale``,
+    ``shift`` and learned blur ``(S,)``."""
+    half = (size - 1) / 2
+    base = torch.linspace(-1.0, 1.0, grid, device=scale.device)
+    position = half * (1.0 + scale[:, None] * base + shift[:, None])
+    step = scale.abs() * (size - 1) / max(grid - 1, 1)
+    pixel = torch.arange(size, device=scale.device, dtype=position.dtype)
+    return blurred_hat(position[:, :, None] - pixel, blur_width(step, learned)[:, None, None])
+
+
 class SessionAdapter(nn.Module):
     """One session's alignment: ``(n, T, H, W)`` contrast to ``(n, T, grid, grid)`` on the core's grid.
 
@@ -70,27 +88,11 @@ class SessionAdapter(nn.Module):
         self.log_sigma = nn.Parameter(torch.tensor(math.log(math.expm1(floor)))) if config.blur else None
 
     def _sigma(self, step: Tensor) -> Tensor:
-        """Blur width in source pixels: the learned one, and what a grid of this ``step`` needs against aliasing."""
-        needed = ANTIALIAS * F.relu(step - 1.0)
-        learned = F.softplus(self.log_sigma) if self.log_sigma is not None else step.new_tensor(SHARP)
-        return torch.sqrt(needed.square() + learned.square())
-
-    def _resampling(self, axis: int, size: int) -> Tensor:
-        """Matrix ``(grid, size)`` that blurs and resamples one axis (0 = y, 1 = x)."""
-        half = (size - 1) / 2
-        base = torch.linspace(-1.0, 1.0, self.grid, device=self.scale.device)
-        position = half * (1.0 + self.scale[axis] * base + self.shift[axis])
-        step = self.scale[axis].abs() * (size - 1) / max(self.grid - 1, 1)
-        pixel = torch.arange(size, device=self.scale.device, dtype=position.dtype)
-        return blurred_hat(position[:, None] - pixel[None, :], self._sigma(step))
+        return blur_width(step, F.softplus(self.log_sigma) if self.log_sigma is not None else step.new_tensor(SHARP))
 
     def forward(self, contrast: Tensor) -> Tensor:
-        n, frames, height, width = contrast.shape
         if self.shear is None:
-            rows = self._resampling(0, height).to(contrast.dtype)
-            columns = self._resampling(1, width).to(contrast.dtype)
-            flat = (contrast.reshape(-1, width) @ columns.t()).view(-1, height, self.grid)
-            return (rows @ flat).view(n, frames, self.grid, self.grid)
+            return adapted([self], [contrast])[0]
         return self._affine(contrast)
 
     def _affine(self, contrast: Tensor) -> Tensor:
@@ -116,3 +118,41 @@ class SessionAdapter(nn.Module):
         image = image.reshape(1, n * frames, height, width)
         sampled = F.grid_sample(image, points, mode="bilinear", padding_mode="zeros", align_corners=True)
         return sampled.view(n, frames, self.grid, self.grid)
+
+
+def adapted(adapters: Sequence[nn.Module], movies: Sequence[Tensor]) -> list[Tensor]:
+    """What each adapter makes of its movie ``(n, T, H, W)``.
+
+    The matrices of all separable ones for movies of one size are computed together: for twenty sessions with the
+    operators of one.
+    """
+    results = list(movies)
+    alike: dict[tuple[int, int, int, bool], list[int]] = {}
+    for i, (adapter, movie) in enumerate(zip(adapters, movies, strict=True)):
+        if isinstance(adapter, SessionAdapter) and adapter.shear is None:
+            size = adapter.grid, movie.shape[2], movie.shape[3], adapter.log_sigma is not None
+            alike.setdefault(size, []).append(i)
+        else:
+            results[i] = adapter(movie)
+    for (grid, height, width, _), members in alike.items():
+        own = [adapter for i in members if isinstance(adapter := adapters[i], SessionAdapter)]
+        rows, columns = _matrices(own, grid, height, width)
+        for i, row, column in zip(members, rows, columns, strict=True):
+            x = movies[i]
+            flat = (x.reshape(-1, width) @ column.to(x.dtype).t()).view(-1, height, grid)
+            results[i] = (row.to(x.dtype) @ flat).view(*x.shape[:2], grid, grid)
+    return results
+
+
+def _matrices(
+    adapters: Sequence[SessionAdapter], grid: int, height: int, width: int
+) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """For each session the matrices over rows ``(grid, height)`` and over columns ``(grid, width)``."""
+    scale = torch.stack([adapter.scale for adapter in adapters])
+    shift = torch.stack([adapter.shift for adapter in adapters])
+    blurs: list[Tensor] = [adapter.log_sigma for adapter in adapters if adapter.log_sigma is not None]
+    learned = F.softplus(torch.stack(blurs)) if blurs else scale.new_full((len(adapters),), SHARP)
+    (scale_y, scale_x), (shift_y, shift_x) = scale.unbind(1), shift.unbind(1)
+    rows = resampling(scale_y, shift_y, learned, grid, height)
+    columns = resampling(scale_x, shift_x, learned, grid, width)
+    return rows.unbind(), columns.unbind()

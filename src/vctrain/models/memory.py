@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vctrain.models.gru_steps import gru_states
+
 
 class GatedUnit(nn.Module):
     """What the units share: kernels for the input, run on all frames at once, and for the state, run frame by frame.
@@ -21,12 +23,11 @@ class GatedUnit(nn.Module):
         for gate in self.state_weight.chunk(gates):
             nn.init.orthogonal_(gate.data, gain=0.5)
 
-    def drives(self, x: Tensor) -> tuple[Tensor, ...]:
-        """What the input ``(n, C, T, H, W)`` gives to the gates at each frame, ``T`` times ``(n, gates * hidden, H,
-        W)``."""
+    def drives(self, x: Tensor) -> Tensor:
+        """What the input ``(n, C, T, H, W)`` gives to the gates at each frame, ``(n, T, gates * hidden, H, W)``."""
         n, _, frames, height, width = x.shape
         flat = x.transpose(1, 2).reshape(n * frames, -1, height, width)
-        return self.input_conv(flat).view(n, frames, -1, height, width).unbind(1)
+        return self.input_conv(flat).view(n, frames, -1, height, width)
 
     def pushed(self, state: Tensor) -> Tensor:
         """What the state gives to the gates of the next frame."""
@@ -46,17 +47,7 @@ class GRU(GatedUnit):
         self.candidate_bias = nn.Parameter(torch.zeros(hidden))
 
     def forward(self, x: Tensor) -> Tensor:
-        state = torch.zeros(len(x), self.hidden, *x.shape[3:], device=x.device)
-        states = []
-        for drive in self.drives(x):
-            at, pushed = drive.float(), self.pushed(state).float()
-            gates = torch.sigmoid(at[:, : 2 * self.hidden] + pushed[:, : 2 * self.hidden])
-            update, reset = gates.chunk(2, dim=1)
-            recurrent = pushed[:, 2 * self.hidden :] + self.candidate_bias.view(-1, 1, 1)
-            candidate = torch.tanh(at[:, 2 * self.hidden :] + reset * recurrent)
-            state = torch.lerp(candidate, state, update)
-            states.append(state)
-        return torch.stack(states, dim=2)
+        return gru_states(self.drives(x), self.state_weight, self.candidate_bias).transpose(1, 2)
 
 
 class LSTM(GatedUnit):
@@ -74,7 +65,7 @@ class LSTM(GatedUnit):
     def forward(self, x: Tensor) -> Tensor:
         output = torch.zeros(len(x), self.hidden, *x.shape[3:], device=x.device)
         cell, outputs = torch.zeros_like(output), []
-        for drive in self.drives(x):
+        for drive in self.drives(x).unbind(1):
             into, forget, new, out = (drive.float() + self.pushed(output).float()).chunk(4, dim=1)
             cell = torch.sigmoid(forget) * cell + torch.sigmoid(into) * torch.tanh(new)
             output = torch.sigmoid(out) * torch.tanh(cell)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +18,15 @@ MIN_STD = 0.3
 """Narrower masks (in feature-map pixels) fall between pixels and lose their gradient."""
 START = 0.1
 """Norm of a unit's channel weights at the start."""
+
+
+class Placed(Protocol):
+    """What has one Gaussian mask a unit: parameters as in `GaussianMaskReadout`."""
+
+    mean: nn.Parameter
+    std: nn.Parameter
+    theta: nn.Parameter
+    grid: Tensor
 
 
 class Readout(nn.Module):
@@ -31,18 +43,24 @@ class Readout(nn.Module):
         self.baseline: PositiveBaseline | None = None
 
     @property
+    def places(self) -> tuple[Placed, ...]:
+        """Where its masks lie; nothing for a readout without place."""
+        return ()
+
+    @property
     def centres(self) -> tuple[nn.Parameter, ...]:
         """Centres ``(U, 2)`` of the masks, (y, x) in feature-map pixels from the map's centre; none for a readout
         without place."""
-        return ()
+        return tuple(place.mean for place in self.places)
 
-    def read(self, x: Tensor) -> Tensor:
-        """Drives without bias and history, ``(n, L, U)``."""
+    def read(self, x: Tensor, masks: Sequence[Tensor]) -> Tensor:
+        """Drives without bias and history, ``(n, L, U)``, under the masks ``(U, H*W)`` of its `places`."""
         raise AssertionError(f"{type(self).__name__} does not say how it reads")
 
-    def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:
-        """Drives; ``counts`` ``(n, R + L, U)`` are those of the L frames and of the R before them."""
-        drive = self.read(x)
+    def forward(self, x: Tensor, counts: Tensor | None = None, masks: Sequence[Tensor] | None = None) -> Tensor:
+        """Drives; ``counts`` ``(n, R + L, U)`` are those of the L frames and of the R before them, ``masks`` its own of
+        `masks_of` where they were computed with those of others."""
+        drive = self.read(x, masks_of([self])[0] if masks is None else masks)
         if self.bias is not None:
             drive = drive + self.bias
         if self.history is not None:
@@ -66,6 +84,16 @@ def gaussian_masks(grid: Tensor, mean: Tensor, std: Tensor, theta: Tensor) -> Te
     along = (offset[..., 0] * cos + offset[..., 1] * sin) / width[:, :1]
     across = (offset[..., 1] * cos - offset[..., 0] * sin) / width[:, 1:]
     return torch.softmax(-0.5 * (along.square() + across.square()), dim=1)
+
+
+def masks_of(readouts: Sequence[Readout]) -> list[list[Tensor]]:
+    """The normalised masks ``(U, H*W)`` of the places of each readout on one map, all computed together."""
+    places = [place for readout in readouts for place in readout.places]
+    if not places:
+        return [[] for _ in readouts]
+    mean, std, theta = (torch.cat([getattr(p, name) for p in places]) for name in ("mean", "std", "theta"))
+    masks = iter(gaussian_masks(places[0].grid, mean, std, theta).split([len(p.mean) for p in places]))
+    return [[next(masks) for _ in readout.places] for readout in readouts]
 
 
 def read_under(masks: Tensor, weights: Tensor, x: Tensor) -> Tensor:
@@ -97,15 +125,11 @@ class GaussianMaskReadout(Readout):
         self.register_buffer("grid", pixel_grid(space.geometry.size), persistent=False)
 
     @property
-    def centres(self) -> tuple[nn.Parameter, ...]:
-        return (self.mean,)
+    def places(self) -> tuple[Placed, ...]:
+        return (self,)
 
-    def masks(self) -> Tensor:
-        """The normalised masks ``(U, H*W)``."""
-        return gaussian_masks(self.grid, self.mean, self.std, self.theta)
-
-    def read(self, x: Tensor) -> Tensor:
-        return read_under(self.masks(), self.features, x)
+    def read(self, x: Tensor, masks: Sequence[Tensor]) -> Tensor:
+        return read_under(masks[0], self.features, x)
 
 
 @builds(LinearReadout)
@@ -116,6 +140,6 @@ class PooledReadout(Readout):
         super().__init__(units, config.bias)
         self.features = nn.Parameter(torch.randn(units, space.channels) * START / space.channels**0.5)
 
-    def read(self, x: Tensor) -> Tensor:
+    def read(self, x: Tensor, masks: Sequence[Tensor]) -> Tensor:
         pooled = x.mean((3, 4)).transpose(1, 2)
         return pooled @ self.features.to(pooled.dtype).t()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from vctrain.config.components.readouts import GaussianEIReadout, GaussianSNReadout
 from vctrain.models.geometry import Space
-from vctrain.models.readout import START, Readout, gaussian_masks, pixel_grid, read_under
+from vctrain.models.readout import START, Placed, Readout, gaussian_masks, pixel_grid, read_under
 from vctrain.models.registry import builds
 
 LEAST = 1e-4
@@ -20,7 +21,8 @@ LEAST = 1e-4
 class NonNegativePool(nn.Module):
     """One Gaussian mask a unit, with channel weights that cannot be negative; ``(n, C, L, H, W)`` to ``(n, L, U)``.
 
-    Parameters as in `GaussianMaskReadout`; the weight of a channel is ``relu`` or ``softplus`` of ``features``.
+    ``mask`` ``(U, H*W)`` is its own, where it was computed with those of others. Parameters as in
+    `GaussianMaskReadout`; the weight of a channel is ``relu`` or ``softplus`` of ``features``.
     """
 
     grid: Tensor
@@ -40,8 +42,9 @@ class NonNegativePool(nn.Module):
         """Channel weights ``(U, C)``, none negative."""
         return F.softplus(self.features) if self.softly else F.relu(self.features)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return read_under(gaussian_masks(self.grid, self.mean, self.std, self.theta), self.weights(), x)
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        own = gaussian_masks(self.grid, self.mean, self.std, self.theta) if mask is None else mask
+        return read_under(own, self.weights(), x)
 
 
 class OpposedReadout(Readout):
@@ -53,16 +56,16 @@ class OpposedReadout(Readout):
         self.inhibitory = NonNegativePool(space, units, config.init_std_inhibitory, config.constraint)
 
     @property
-    def centres(self) -> tuple[nn.Parameter, ...]:
-        return (self.excitatory.mean, self.inhibitory.mean)
+    def places(self) -> tuple[Placed, ...]:
+        return self.excitatory, self.inhibitory
 
 
 @builds(GaussianEIReadout)
 class DifferenceReadout(OpposedReadout):
     """``excitation - inhibition + bias``."""
 
-    def read(self, x: Tensor) -> Tensor:
-        difference: Tensor = self.excitatory(x) - self.inhibitory(x)
+    def read(self, x: Tensor, masks: Sequence[Tensor]) -> Tensor:
+        difference: Tensor = self.excitatory(x, masks[0]) - self.inhibitory(x, masks[1])
         return difference
 
 
@@ -80,9 +83,9 @@ class RatioReadout(OpposedReadout):
         self.raw_beta = nn.Parameter(torch.full((units,), math.log(math.expm1(config.init_beta))))
         self.raw_noise = nn.Parameter(torch.full((units,), math.log(math.expm1(config.init_noise))))
 
-    def read(self, x: Tensor) -> Tensor:
-        excitation = self.excitatory(x).float()
-        divisor = LEAST + F.softplus(self.raw_beta) + self.inhibitory(x).float().abs()
+    def read(self, x: Tensor, masks: Sequence[Tensor]) -> Tensor:
+        excitation = self.excitatory(x, masks[0]).float()
+        divisor = LEAST + F.softplus(self.raw_beta) + self.inhibitory(x, masks[1]).float().abs()
         if self.training:
             noise = F.softplus(self.raw_noise) * torch.randn_like(divisor)
             divisor = divisor + torch.maximum(noise, -0.5 * divisor)

@@ -15,13 +15,13 @@ from vctrain.config.components.histories import NoHistory
 from vctrain.config.model import ModelConfig
 from vctrain.data.clips import SessionClips
 from vctrain.errors import ContractError
-from vctrain.models.adapter import SessionAdapter, contrast
+from vctrain.models.adapter import SessionAdapter, adapted, contrast
 from vctrain.models.components import build
 from vctrain.models.fitting import adapters_of, behavior_width, check_behavior_alone, check_output
 from vctrain.models.geometry import Geometry, Space
 from vctrain.models.modulator_memory import PredictiveCodingModulator
 from vctrain.models.output import drive_of, rate_of
-from vctrain.models.readout import Readout
+from vctrain.models.readout import Readout, masks_of
 from vctrain.models.shapes import SessionShape as SessionShape
 from vctrain.models.shapes import StoredShape as StoredShape
 
@@ -92,7 +92,10 @@ class Twin(nn.Module):
             self._auxiliary = self._prediction_errors(parts)
         x = x if self.recurrent is None else self.recurrent(x)
         sizes = [part.n_clips for part in parts]
-        return [self._rate(part, features) for part, features in zip(parts, x.split(sizes), strict=True)]
+        masks = masks_of([self._readout(part.session) for part in parts])
+        return [
+            self._rate(part, features, own) for part, features, own in zip(parts, x.split(sizes), masks, strict=True)
+        ]
 
     def _seen(self, parts: Sequence[SessionClips]) -> Tensor:
         """What leaves the convnet, ``(n, C, T, h, w)``: of the stimuli, or computed beforehand."""
@@ -100,7 +103,7 @@ class Twin(nn.Module):
         if stored:
             # the layout in memory that the convnet writes: channels last
             return torch.cat(stored).permute(0, 4, 1, 2, 3)
-        stimuli = [self.adapters[part.session](contrast(part)) for part in parts]
+        stimuli = adapted([self.adapters[part.session] for part in parts], [contrast(part) for part in parts])
         x = torch.cat(stimuli) if len(stimuli) > 1 else stimuli[0]
         return self._vision(x[:, None, self.context - self.config.core_history :])
 
@@ -147,12 +150,16 @@ class Twin(nn.Module):
             ]
         )
 
-    def _rate(self, part: SessionClips, features: Tensor) -> Tensor:
-        readout = self.readouts[part.session]
+    def _readout(self, session: int) -> Readout:
+        readout = self.readouts[session]
         assert isinstance(readout, Readout)
+        return readout
+
+    def _rate(self, part: SessionClips, features: Tensor, masks: Sequence[Tensor]) -> Tensor:
+        readout = self._readout(part.session)
         history = self.history_frames + part.robs.shape[1]
         counts = None if part.history is None else part.history[:, -history:]
-        rate = rate_of(self.config.output, readout(features, counts))
+        rate = rate_of(self.config.output, readout(features, counts, masks))
         return rate if readout.baseline is None else rate + readout.baseline()
 
     def _prediction_errors(self, parts: Sequence[SessionClips]) -> tuple[Tensor, Tensor] | None:
@@ -180,8 +187,7 @@ class Twin(nn.Module):
     def set_rates(self, session: int, rates: Tensor) -> None:
         """Set the biases of ``session`` so that a unit without features fires at its rate (spikes per bin,
         ``(U,)``)."""
-        readout = self.readouts[session]
-        assert isinstance(readout, Readout)
+        readout = self._readout(session)
         if readout.bias is None:
             return
         rate = rates.to(readout.bias)
@@ -192,9 +198,7 @@ class Twin(nn.Module):
     @torch.no_grad()
     def set_positions(self, session: int, positions: Tensor) -> None:
         """Centre the masks of ``session`` on ``positions`` ``(U, 2)``: (y, x) in -1..1 over the stimulus patch."""
-        readout = self.readouts[session]
-        assert isinstance(readout, Readout)
-        for centre in readout.centres:
+        for centre in self._readout(session).centres:
             grid_pixel = (positions.to(centre) + 1) / 2 * (self.grid - 1)
             index = (grid_pixel - self.geometry.offset) / self.geometry.stride
             limit = (self.geometry.size - 1) / 2

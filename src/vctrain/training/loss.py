@@ -11,11 +11,17 @@ from vctrain.data.clips import ClipBatch
 from vctrain.metrics.poisson import RATE_FLOOR
 
 
-def poisson_sum(rate: Tensor, robs: Tensor, dfs: Tensor) -> Tensor:
-    """Sum over valid entries of ``rate - robs * ln max(rate, 1e-8)``; ``rate``, ``robs`` ``(n, L, U)``, ``dfs``
-    ``(n, L, 1|U)``."""
-    nll = rate - robs * rate.clamp_min(RATE_FLOOR).log()
-    return (nll * dfs).sum()
+def poisson_sums(rates: Sequence[Tensor], robs: Sequence[Tensor], dfs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """For each session the sum over its valid entries of ``rate - robs * ln max(rate, 1e-8)``; ``rates``, ``robs``
+    ``(n, L, U)``, ``dfs`` ``(n, L, 1|U)``.
+
+    All entries of all sessions lie end to end, so that the operators are as many for twenty sessions as for one.
+    """
+    rate = torch.cat([x.flatten() for x in rates])
+    counts = torch.cat([x.flatten() for x in robs])
+    mask = torch.cat([x.expand_as(own).flatten() for x, own in zip(dfs, rates, strict=True)])
+    nll = (rate - counts * rate.clamp_min(RATE_FLOOR).log()) * mask
+    return tuple(own.sum() for own in nll.split([x.numel() for x in rates]))
 
 
 def session_losses(rates: Sequence[Tensor], batch: ClipBatch) -> list[Tensor]:
@@ -23,19 +29,19 @@ def session_losses(rates: Sequence[Tensor], batch: ClipBatch) -> list[Tensor]:
 
     Summed over processes, a share becomes the masked mean of the session; see `step_loss`.
     """
-    return [
-        poisson_sum(rate, part.robs, part.dfs) / max(float(batch.counts[part.session]), 1.0)
-        for rate, part in zip(rates, batch.parts, strict=True)
-    ]
+    counts = batch.counts.tolist()
+    sums = poisson_sums(rates, [part.robs for part in batch.parts], [part.dfs for part in batch.parts])
+    return [own / max(counts[part.session], 1.0) for own, part in zip(sums, batch.parts, strict=True)]
 
 
 def step_weights(batch: ClipBatch) -> list[float]:
     """What each session's masked mean weighs in the step's loss, summing to 1 over the sessions with a valid entry: as
     `batch.weights` declares, all the same without it. Equal on all processes."""
-    declared = torch.ones_like(batch.counts) if batch.weights is None else batch.weights
-    present = torch.where(batch.counts > 0, declared, torch.zeros_like(declared))
-    total = float(present.sum())
-    return [weight / total if total else 0.0 for weight in present.tolist()]
+    counts = batch.counts.tolist()
+    declared = [1.0] * len(counts) if batch.weights is None else batch.weights.tolist()
+    present = [weight if count > 0 else 0.0 for weight, count in zip(declared, counts, strict=True)]
+    total = sum(present)
+    return [weight / total if total else 0.0 for weight in present]
 
 
 def step_loss(shares: Sequence[Tensor], batch: ClipBatch, world_size: int) -> Tensor:
