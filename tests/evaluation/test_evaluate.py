@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from vctrain.config.datasets import load_dataset_configs
 from vctrain.data.opening import open_sessions
@@ -112,3 +113,29 @@ def test_recordings_that_are_gone_are_an_error_that_names_them(tiny_run, tiny_da
     shutil.rmtree(copy / "SimB_2024-01-02")
     with pytest.raises(ContractError, match="SimB_2024-01-02"):
         evaluate(str(tiny_run.folder), data=str(copy / "dataset.yaml"), accelerator="cpu")
+
+
+def test_figures_do_not_depend_on_the_order_of_sessions(tiny_run, tiny_data: Path, tmp_path: Path) -> None:
+    """Intervals included: what is drawn for a session depends on its name alone."""
+    copy = shutil.copytree(tiny_data.parent, tmp_path / "copy")
+    parent = yaml.safe_load((copy / tiny_data.name).read_text())
+    parent["sessions"] = parent["sessions"][::-1]
+    (copy / tiny_data.name).write_text(yaml.safe_dump(parent))
+    there, here = (
+        evaluate(str(tiny_run.folder), data=str(data), accelerator="cpu", replicates=50)
+        for data in (copy / tiny_data.name, tiny_data)
+    )
+    assert there["bps_overall"] == pytest.approx(here["bps_overall"], abs=1e-12)
+    assert there["bps_overall_interval"] == pytest.approx(here["bps_overall_interval"], abs=1e-12)
+    for name, session in here["sessions"].items():
+        assert there["sessions"][name]["units"] == pytest.approx(session["units"], abs=1e-12)
+        assert there["sessions"][name]["interval"] == pytest.approx(session["interval"], abs=1e-12)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_figures_depend_on_the_number_of_threads_below_a_millionth(tiny_run) -> None:
+    one = evaluate(str(tiny_run.folder), accelerator="cpu", replicates=0)
+    torch.set_num_threads(2)
+    two = evaluate(str(tiny_run.folder), accelerator="cpu", replicates=0)
+    for name, session in one["sessions"].items():
+        assert two["sessions"][name]["units"] == pytest.approx(session["units"], abs=1e-6)
