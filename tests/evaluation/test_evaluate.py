@@ -120,7 +120,7 @@ def test_figures_do_not_depend_on_the_order_of_sessions(tiny_run, tiny_data: Pat
     copy = shutil.copytree(tiny_data.parent, tmp_path / "copy")
     parent = yaml.safe_load((copy / tiny_data.name).read_text())
     parent["sessions"] = parent["sessions"][::-1]
-    (copy / tiny_data.name).write_text(yaml.safe_dump(parent))
+    (copy / tiny_data.name).write_text(yaml.safe_dump(parent, sort_keys=False))
     there, here = (
         evaluate(str(tiny_run.folder), data=str(data), accelerator="cpu", replicates=50)
         for data in (copy / tiny_data.name, tiny_data)
