@@ -2,7 +2,7 @@
 
 python -m benchmarks.streaming [--what train,evaluate,flops,operators,saved,bf16] [--width 0.25] [--pairs 5] [--smoke]
 
-Both sides have the same weights. A streaming clip has 64 scored frames; the reference gets ``--windows`` windows, and all
+Both sides have the same weights. A streaming clip has 64 scored frames; the reference gets ``--windows`` windows;
 figures are per scored frame. The step is forward, loss, backward, the check for finite gradients and AdamW; evaluation
 is forward and the sums of bits per spike, of clips as long as those of `vctrain eval-bps`, one at a time.
 """
