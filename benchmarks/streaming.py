@@ -2,9 +2,9 @@
 
 python -m benchmarks.streaming [--what train,evaluate,flops,operators,saved,bf16] [--width 0.25] [--pairs 5] [--smoke]
 
-Both sides have the same weights. A streaming clip has 64 scored frames; the reference gets as many windows a session as
-fit (``--windows``), and all figures are per scored frame. The step is forward, loss, backward, the check for finite
-gradients and AdamW; evaluation is forward and the sums of bits per spike, in clips as `vctrain eval-bps` has them.
+Both sides have the same weights. A streaming clip has 64 scored frames; the reference gets ``--windows`` windows;
+figures are per scored frame. The step is forward, loss, backward, the check for finite gradients and AdamW; evaluation
+is forward and the sums of bits per spike, of clips as long as those of `vctrain eval-bps`, one at a time.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def evaluate(options: argparse.Namespace, sessions: int) -> dict[str, Any]:
     """Seconds of an evaluation per scored frame, session after session on both sides as evaluation has it."""
     twin = build(model_config(options.width), sessions).eval()
     ours = batch(twin, 1, EVAL_FRAMES)
-    theirs = batch(twin, 1, windows_a_session(sessions, options.windows))
+    theirs = batch(twin, 1, options.windows)
     single = [ClipBatch(0, (part,), ours.counts) for part in ours.parts]
 
     def fast() -> None:
@@ -152,7 +152,7 @@ def half(options: argparse.Namespace) -> dict[str, Any]:
     cpu = Path("/proc/cpuinfo")
     if not cpu.exists() or "avx512_bf16" not in cpu.read_text():
         return {"ratio": None, "why": "this processor has no AVX512-BF16"}
-    twin = build(model_config(options.width), 4)
+    twin = build(model_config(options.width), 1)
     given = batch(twin, 1, SCORED)
     return paired(make_step(twin, twin, given), make_step(twin, twin, given, bf16=True), options.pairs)
 
@@ -193,7 +193,12 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 4, 20])
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--clips", type=int, default=4, help="streaming clips in a step, at least one a session")
-    parser.add_argument("--windows", type=int, default=20, help="windows of the reference in a step")
+    parser.add_argument(
+        "--windows",
+        type=int,
+        default=20,
+        help="windows of the reference in a step, over all sessions, and in an evaluation of each session",
+    )
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from vctrain.config.components.readouts import GaussianEIReadout, GaussianReadout, GaussianSNReadout, LinearReadout
 from vctrain.models.components import build
 from vctrain.models.geometry import Geometry, Space
-from vctrain.models.readout import GaussianMaskReadout, gaussian_masks, pixel_grid
+from vctrain.models.readout import GaussianMaskReadout, gaussian_masks, masks_of, pixel_grid
 from vctrain.models.readout_opposed import LEAST, DifferenceReadout, RatioReadout
 
 SPACE = Space(3, Geometry(7))
@@ -133,3 +133,14 @@ def test_the_linear_readout_has_no_place() -> None:
     expected = torch.einsum("ncl,uc->nlu", x.mean((3, 4)), readout.features) + readout.bias
     assert torch.allclose(readout(x), expected, atol=1e-6)
     assert readout.centres == ()
+
+
+def test_masks_of_all_readouts_together_are_those_of_each_alone() -> None:
+    readouts = [made(config) for config in CONFIGS]
+    x = torch.randn(2, 3, 5, 7, 7)
+    for readout, masks in zip(readouts, masks_of(readouts), strict=True):
+        assert len(masks) == len(readout.places)
+        torch.manual_seed(1)
+        alone = readout(x)
+        torch.manual_seed(1)
+        torch.testing.assert_close(readout(x, masks=masks), alone, rtol=1e-6, atol=1e-7)

@@ -37,6 +37,15 @@ def contrast(part: SessionClips) -> Tensor:
     return part.levels[part.stim.int()]
 
 
+def contrasts(parts: Sequence[SessionClips]) -> list[Tensor]:
+    """The `contrast` of each part; grey values of one size are normalised together."""
+    stims = [part.stim for part in parts if part.stim is not None and part.levels is None]
+    if len(stims) < len(parts) or len({(x.shape[1:], x.dtype) for x in stims}) > 1 or stims[0].is_floating_point():
+        return [contrast(part) for part in parts]
+    together = stims[0] if len(stims) == 1 else torch.cat(stims)
+    return list(normalise(together).split([len(x) for x in stims]))
+
+
 def blurred_hat(distance: Tensor, sigma: Tensor) -> Tensor:
     """Weight of a source pixel at ``distance`` pixels in linear interpolation followed by a Gaussian blur.
 

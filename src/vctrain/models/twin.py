@@ -15,7 +15,7 @@ from vctrain.config.components.histories import NoHistory
 from vctrain.config.model import ModelConfig
 from vctrain.data.clips import SessionClips
 from vctrain.errors import ContractError
-from vctrain.models.adapter import SessionAdapter, adapted, contrast
+from vctrain.models.adapter import SessionAdapter, adapted, contrast, contrasts
 from vctrain.models.components import build
 from vctrain.models.fitting import adapters_of, behavior_width, check_behavior_alone, check_output
 from vctrain.models.geometry import Geometry, Space
@@ -93,9 +93,8 @@ class Twin(nn.Module):
         x = x if self.recurrent is None else self.recurrent(x)
         sizes = [part.n_clips for part in parts]
         masks = masks_of([self._readout(part.session) for part in parts])
-        return [
-            self._rate(part, features, own) for part, features, own in zip(parts, x.split(sizes), masks, strict=True)
-        ]
+        drives = [self._drive(*of_one) for of_one in zip(parts, x.split(sizes), masks, strict=True)]
+        return self._rates(parts, drives)
 
     def _seen(self, parts: Sequence[SessionClips]) -> Tensor:
         """What leaves the convnet, ``(n, C, T, h, w)``: of the stimuli, or computed beforehand."""
@@ -103,7 +102,7 @@ class Twin(nn.Module):
         if stored:
             # the layout in memory that the convnet writes: channels last
             return torch.cat(stored).permute(0, 4, 1, 2, 3)
-        stimuli = adapted([self.adapters[part.session] for part in parts], [contrast(part) for part in parts])
+        stimuli = adapted([self.adapters[part.session] for part in parts], contrasts(parts))
         x = torch.cat(stimuli) if len(stimuli) > 1 else stimuli[0]
         return self._vision(x[:, None, self.context - self.config.core_history :])
 
@@ -155,12 +154,21 @@ class Twin(nn.Module):
         assert isinstance(readout, Readout)
         return readout
 
-    def _rate(self, part: SessionClips, features: Tensor, masks: Sequence[Tensor]) -> Tensor:
-        readout = self._readout(part.session)
+    def _drive(self, part: SessionClips, features: Tensor, masks: Sequence[Tensor]) -> Tensor:
         history = self.history_frames + part.robs.shape[1]
         counts = None if part.history is None else part.history[:, -history:]
-        rate = rate_of(self.config.output, readout(features, counts, masks))
-        return rate if readout.baseline is None else rate + readout.baseline()
+        drive: Tensor = self._readout(part.session)(features, counts, masks)
+        return drive
+
+    def _rates(self, parts: Sequence[SessionClips], drives: Sequence[Tensor]) -> list[Tensor]:
+        """Rates of all sessions at once, end to end, and then each with its baseline."""
+        together = rate_of(self.config.output, torch.cat([drive.flatten() for drive in drives]))
+        pieces = together.split([drive.numel() for drive in drives])
+        rates = [piece.view_as(drive) for piece, drive in zip(pieces, drives, strict=True)]
+        baselines = [self._readout(part.session).baseline for part in parts]
+        return [
+            rate if baseline is None else rate + baseline() for rate, baseline in zip(rates, baselines, strict=True)
+        ]
 
     def _prediction_errors(self, parts: Sequence[SessionClips]) -> tuple[Tensor, Tensor] | None:
         if not isinstance(self.modulator, PredictiveCodingModulator) or self.modulator.errors is None:

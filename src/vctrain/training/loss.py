@@ -11,9 +11,9 @@ from vctrain.data.clips import ClipBatch
 from vctrain.metrics.poisson import RATE_FLOOR
 
 
-def poisson_sums(rates: Sequence[Tensor], robs: Sequence[Tensor], dfs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """For each session the sum over its valid entries of ``rate - robs * ln max(rate, 1e-8)``; ``rates``, ``robs``
-    ``(n, L, U)``, ``dfs`` ``(n, L, 1|U)``.
+def poisson_sums(rates: Sequence[Tensor], robs: Sequence[Tensor], dfs: Sequence[Tensor]) -> Tensor:
+    """For each session ``(S,)`` the sum over its valid entries of ``rate - robs * ln max(rate, 1e-8)``; ``rates`` and
+    ``robs`` ``(n, L, U)``, ``dfs`` ``(n, L, 1|U)``.
 
     All entries of all sessions lie end to end, so that the operators are as many for twenty sessions as for one.
     """
@@ -21,7 +21,7 @@ def poisson_sums(rates: Sequence[Tensor], robs: Sequence[Tensor], dfs: Sequence[
     counts = torch.cat([x.flatten() for x in robs])
     mask = torch.cat([x.expand_as(own).flatten() for x, own in zip(dfs, rates, strict=True)])
     nll = (rate - counts * rate.clamp_min(RATE_FLOOR).log()) * mask
-    return tuple(own.sum() for own in nll.split([x.numel() for x in rates]))
+    return torch.stack([own.sum() for own in nll.split([x.numel() for x in rates])])
 
 
 def session_losses(rates: Sequence[Tensor], batch: ClipBatch) -> list[Tensor]:
@@ -31,7 +31,7 @@ def session_losses(rates: Sequence[Tensor], batch: ClipBatch) -> list[Tensor]:
     """
     counts = batch.counts.tolist()
     sums = poisson_sums(rates, [part.robs for part in batch.parts], [part.dfs for part in batch.parts])
-    return [own / max(counts[part.session], 1.0) for own, part in zip(sums, batch.parts, strict=True)]
+    return list((sums / _beside([max(counts[part.session], 1.0) for part in batch.parts], sums)).unbind())
 
 
 def step_weights(batch: ClipBatch) -> list[float]:
@@ -53,5 +53,10 @@ def step_loss(shares: Sequence[Tensor], batch: ClipBatch, world_size: int) -> Te
     this one).
     """
     weights = step_weights(batch)
-    weighed = [share * weights[part.session] for share, part in zip(shares, batch.parts, strict=True)]
-    return torch.stack(weighed).sum() * world_size
+    together = torch.stack(list(shares))
+    return (together * _beside([weights[part.session] for part in batch.parts], together)).sum() * world_size
+
+
+def _beside(values: Sequence[float], x: Tensor) -> Tensor:
+    """``values`` in the type of ``x`` and on its device, brought there without waiting for it."""
+    return torch.tensor(values, dtype=x.dtype).to(x.device, non_blocking=True)

@@ -70,8 +70,9 @@ def build_optimizer(
     """AdamW over ``groups``.
 
     On a CPU each group is updated by one fused kernel: torch's default there is a loop of a dozen operators for every
-    parameter, and sessions have many small ones. On a GPU torch's default already takes all parameters at once. Gradients that a scaler multiplies (``scaled``) are clipped
-    outside, which a fused optimizer, as it divides them itself, does not allow.
+    parameter, and sessions have many small ones. On a GPU torch's default already takes all parameters at once.
+    Gradients that a scaler multiplies (``scaled``) are clipped outside, which a fused optimizer, as it divides them
+    itself, does not allow.
     """
     groups = list(groups)
     on_cpu = all(p.device.type == "cpu" for group in groups for _, p in group.parameters)
