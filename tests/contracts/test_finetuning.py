@@ -15,6 +15,7 @@ from vctrain.data.simulation import simulate
 from vctrain.errors import ContractError, UsageError
 from vctrain.evaluation.evaluate import evaluate
 from vctrain.training import fit
+from vctrain.training.beginning import before_first_step
 from vctrain.training.prepare import prepare
 
 NEW = "SimA_2024-01-03"
@@ -89,7 +90,7 @@ def test_a20_what_was_loaded_is_not_initialised_again(three, tiny_run, tmp_path)
     chosen = tuned(three, base)
     prepared = prepare(chosen, 1)
     before = {name: value.clone() for name, value in prepared.twin.state_dict().items()}
-    fit._initialise(chosen, prepared, _created(tmp_path, chosen))
+    before_first_step(chosen, prepared, _created(tmp_path, chosen))
     after = prepared.twin.state_dict()
     changed = {name for name, value in before.items() if not torch.equal(after[name], value)}
     assert changed

@@ -18,7 +18,6 @@ from vctrain.config.model import ModelConfig
 from vctrain.config.resolve import read_settings
 from vctrain.config.schema import Settings, StartConfig
 from vctrain.errors import FaultError, PreemptedError, UsageError
-from vctrain.models.twin import Twin
 from vctrain.runs import directory
 from vctrain.runs.checkpoint_files import BEST
 from vctrain.runs.checkpoints import Checkpoint, content, read_checkpoint
@@ -26,6 +25,7 @@ from vctrain.runs.metrics_file import MetricsFile
 from vctrain.runs.stopping import stop_time
 from vctrain.runs.supervisor import launched_externally, run_ranks
 from vctrain.training.allocator import keep_freed_memory
+from vctrain.training.beginning import before_first_step, taken
 from vctrain.training.budget import SOURCE, fitted
 from vctrain.training.callbacks.boundaries import Boundaries
 from vctrain.training.callbacks.checkpoints import Checkpoints
@@ -37,10 +37,8 @@ from vctrain.training.engine import build_trainer, leave, world
 from vctrain.training.faults import as_fault
 from vctrain.training.features import fill
 from vctrain.training.freezing import check_unchanged
-from vctrain.training.initialise import initialise
 from vctrain.training.largest import largest_batch
 from vctrain.training.loaders import training_loader, validation_loader
-from vctrain.training.loading import part_of
 from vctrain.training.mirrors import Mirrors
 from vctrain.training.module import TwinModule
 from vctrain.training.prepare import Prepared, prepare
@@ -148,7 +146,7 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
     sessions, twin, going_on = prepared.sessions, prepared.twin, prepared.going_on
     if rank == 0 and going_on is None:
         # DDP broadcasts rank 0's weights when it wraps the twin, so the other ranks need not read the frames again.
-        _initialise(settings, prepared, run_dir)
+        before_first_step(settings, prepared, run_dir)
     if rank == 0:
         _begin_records(run_dir, going_on)
     stored = content(settings, [session.describe() for session in sessions], twin.context, prepared.own_model)
@@ -195,7 +193,7 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
         leave()
         if prepared.begun is not None:
             check_unchanged(twin, prepared.begun["frozen"], prepared.begun["digest"])
-        return _finish(trainer.global_step, records.best, run_dir, started, rank) | _taken(prepared)
+        return _finish(trainer.global_step, records.best, run_dir, started, rank) | taken(prepared)
 
 
 def _begin_records(run_dir: Path, going_on: Checkpoint | None) -> None:
@@ -239,47 +237,6 @@ def _faults_named(settings: Settings, prepared: Prepared, run_dir: Path, watchdo
         if fault is None:
             raise
         raise fault from error
-
-
-def _initialise(settings: Settings, prepared: Prepared, run_dir: Path) -> None:
-    """What a twin takes from training frames, as far as it was not loaded."""
-    twin, begun = prepared.twin, prepared.started
-    which: set[int] | None = None
-    if begun is not None:
-        report = begun.report()
-        for line in (*begun.notes, loaded_line(report)):
-            console.note(line)
-        directory.append_event(
-            run_dir, "loaded", checkpoint=str(begun.checkpoint.path), **report, weights=begun.weights
-        )
-        whole = "frontend" in {part_of(name) for name in begun.loaded.fresh}
-        which = None if whole else begun.loaded.to_initialise(len(prepared.sessions))
-    if isinstance(twin, Twin):
-        for found in initialise(twin, prepared.sessions, settings.init, which) if which is None or which else ():
-            console.note(str(found))
-            directory.append_event(run_dir, "initialised", **found.__dict__)
-    if begun is not None:
-        begun.reload()
-
-
-def loaded_line(report: Mapping[str, Any]) -> str:
-    """What was loaded and frozen, in one line."""
-    return f"loaded {report['loaded']}/{report['of']} tensors, changed {report['changed']}, frozen {report['frozen']}"
-
-
-def _taken(prepared: Prepared) -> dict[str, Any]:
-    """The part of the figures that says what came from a checkpoint; what was frozen has been checked by now."""
-    begun = prepared.begun
-    if begun is None:
-        return {}
-    features = {} if prepared.features is None else {"features": prepared.features.report()}
-    vision = dict(begun["vision"])
-    return {
-        "from": begun["from"],
-        "tensors": dict(begun["tensors"]),
-        "vision": {**vision, "unchanged_at_end": True if vision["frozen"] else None},
-        **features,
-    }
 
 
 def _callbacks(settings: Settings, *ours: pl.Callback) -> list[pl.Callback]:
