@@ -228,7 +228,7 @@ def test_a_run_that_saved_nothing_begins_again(whole, tmp_path, monkeypatch, cap
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit, "initialise", broken)
+        patch.setattr(fit, "before_first_step", broken)
         with pytest.raises(ZeroDivisionError):
             train(chosen, tmp_path / "run")
     resume(tmp_path / "run")

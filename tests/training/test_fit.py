@@ -149,7 +149,7 @@ def test_a_run_that_breaks_says_so(tiny_data, tmp_path, monkeypatch) -> None:
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError("half way")
 
-    monkeypatch.setattr(fit, "initialise", broken)
+    monkeypatch.setattr(fit, "before_first_step", broken)
     with pytest.raises(ZeroDivisionError):
         fit.train(settings(tiny_data), run_dir=tmp_path / "run", provenance={}, argv=[])
     state = json.loads((tmp_path / "run" / "run.json").read_text())
