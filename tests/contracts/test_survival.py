@@ -114,16 +114,21 @@ def test_a_signal_while_saving(wanted: str, processes: int, runs: Runs, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 143)])
-def test_a_signal_before_there_is_anything_to_save(number: int, code: int, runs: Runs, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "processes"),
+    [(signal.SIGTERM, 143, 1), (signal.SIGINT, 130, 1), (signal.SIGUSR1, 143, 1), (signal.SIGTERM, 143, 2)],
+)
+def test_a_signal_before_there_is_anything_to_save(
+    number: int, code: int, processes: int, runs: Runs, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    process = runs.start(run, LASTS)
+    process = runs.start(run, LASTS, processes)
     until(process, lambda: b"torch" in Path(f"/proc/{process.pid}/maps").read_bytes())
     process.send_signal(number)
     out, _ = finish(process, code)
     assert json.loads(out)["error"]["code"] == code
     assert not run.exists() or state(run) in ("interrupted", "created")
-    runs.check_it_goes_on(run, LASTS)
+    runs.check_it_goes_on(run, LASTS, processes)
 
 
 @pytest.mark.slow
