@@ -72,6 +72,14 @@ def test_another_question_is_computed(asked, change: str) -> None:
     assert not asked()[1]
 
 
+def test_what_this_very_evaluation_computed_is_not_called_reused(asked) -> None:
+    first, _ = asked(replace(ASKED, rescale=True))
+    assert first["reused"] == []
+    again, computed = asked(replace(ASKED, rescale=True))
+    assert not computed
+    assert sorted(Path(path).name.partition("-")[0] for path in again["reused"]) == ["scales", "sums"]
+
+
 def test_another_checkpoint_is_computed(asked) -> None:
     asked()
     path = asked.run / "checkpoints" / "best.ckpt"

@@ -124,14 +124,14 @@ class _Answer:
         """Sums over the trials, rescaled if that was asked for."""
 
         def compute() -> tuple[dict[str, Any], Arrays]:
-            return sums_as_arrays(_scored(self.question, self.context, self.checkpoint, self.matched, self._scales()))
+            return sums_as_arrays(_scored(self.question, self.context, self.checkpoint, self.matched, self._scales))
 
         return sums_from_arrays(*self._kept("sums", compute))
 
     def rescaled(self) -> dict[str, Any]:
         """Gain and offset of each unit."""
         found: dict[str, Any] = {}
-        for session, (gain, offset) in zip(self.matched.sessions, self._scales().values(), strict=True):
+        for session, (gain, offset) in zip(self.matched.sessions, self._scales.values(), strict=True):
             pairs = zip(session.cids, gain.tolist(), offset.tolist(), strict=True)
             found[session.name] = {str(cid): {"gain": a, "offset": b} for cid, a, b in pairs}
         return {"fitted_on": "train", "sessions": found}
@@ -141,10 +141,11 @@ class _Answer:
 
         def compute() -> tuple[dict[str, Any], Arrays]:
             sessions, split = self.matched.sessions, self.question.split
-            return ceilings(self.twin, sessions, split, self._device, scales=self._scales()), {}
+            return ceilings(self.twin, sessions, split, self._device, scales=self._scales), {}
 
         return self._kept("ceilings", compute)[0]
 
+    @cached_property
     def _scales(self) -> Scales:
         """Gain and offset (2, U) by index of the session; empty unless asked for."""
         if not self.question.rescale:
