@@ -54,6 +54,17 @@ def test_no_other_gain_and_offset_are_more_likely(
     assert ours >= -theirs.fun - 1e-7 * spikes.sum()
 
 
+def test_a_single_spike_goes_to_what_explains_it_best() -> None:
+    """The curvature is of rank one: between gain and offset lies a straight valley, which ends at a bound."""
+    rates = np.linspace(0.1, 0.3, 1000)[:, None]
+    counts = np.zeros((1000, 1))
+    for place, expected in ((900, (1 / rates.sum(), 0.0)), (100, (0.0, 1e-3))):
+        counts[:] = 0
+        counts[place] = 1
+        found = fit_affine(lambda: [(rates, counts, np.ones_like(rates, bool))])
+        assert (found.gain.item(), found.offset.item()) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
 def test_planted_gains_are_recovered() -> None:
     draw = np.random.default_rng(1)
     gain, offset = np.array([0.5, 1.0, 2.0, 1.0]), np.array([0.0, 0.0, 0.1, 0.3])

@@ -104,17 +104,23 @@ def _newton(place: _Place) -> Floats:
         det = a * c - b * b
         both = np.stack([(c * by_gain - b * by_offset) / det, (a * by_offset - b * by_gain) / det])
         alone = np.stack([by_gain / a, by_offset / c])
-    # a prediction that is constant cannot tell gain from offset: the offset alone moves
+    # Constant predictions cannot tell gain from offset, and a single spike leaves a valley: then whichever gains more
+    # moves alone.
     flat = ~(det > 1e-10 * a * c)
-    no_gain = (gain <= 0) & ((by_gain > 0) | (both[0] > 0))
-    no_offset = (offset <= 0) & ((by_offset > 0) | (both[1] > 0)) & ~no_gain
+    no_gain = (gain <= 0) & ((by_gain > 0) | (~flat & (both[0] > 0)))
+    no_offset = (offset <= 0) & ((by_offset > 0) | (~flat & (both[1] > 0))) & ~no_gain
+    by_gain_alone = np.where(no_gain, -1.0, np.nan_to_num(by_gain * alone[0])) > np.where(
+        no_offset, -1.0, np.nan_to_num(by_offset * alone[1])
+    )
     step = np.where(no_gain | no_offset | flat, alone, both)
-    step[0] = np.where(no_gain | (flat & ~no_offset), 0.0, step[0])
-    step[1] = np.where(no_offset, 0.0, step[1])
+    step[0] = np.where(no_gain | (flat & ~by_gain_alone), 0.0, step[0])
+    step[1] = np.where(no_offset | (flat & by_gain_alone), 0.0, step[1])
     step = np.where(np.isfinite(step), step, 0.0)
     # the first bound that is met stops the whole step, so that it remains one downhill
     share = np.where(step > place.at, place.at / np.where(step > 0, step, 1.0), 1.0).min(0)
-    return np.maximum(place.at - share * step, 0.0)
+    moved = place.at - share * step
+    # what rounding leaves of a place that goes to its bound would hold up every later step
+    return np.where(moved <= 1e-12 * place.at, 0.0, moved)
 
 
 def _expected(place: _Place, totals: Floats) -> Floats:

@@ -176,7 +176,7 @@ class TwinModule(pl.LightningModule):
         optim, per_epoch = self.settings.optim, self.settings.trainer.steps_per_epoch
         self.regularized = match(self.twin, self.settings.regularization)
         groups = parameter_groups(self.twin, optim, kept_from_decay(self.regularized))
-        optimizer = build_optimizer(groups, optim, scaled=self.trainer.precision == "16-mixed")
+        optimizer = build_optimizer(groups, optim, mixed=self.trainer.precision != "32-true")
         # Called once for every step that is really taken, also where a gradient scaler skips some (defects A11, A12).
         optimizer.register_step_post_hook(lambda *_: proximal_step(self.regularized, self.epoch, optimizer))
 

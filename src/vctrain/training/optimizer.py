@@ -64,19 +64,17 @@ def parameter_groups(twin: AnyTwin, config: OptimConfig, kept: Collection[str] =
     return groups
 
 
-def build_optimizer(
-    groups: Iterable[ParameterGroup], config: OptimConfig, *, scaled: bool = False
-) -> torch.optim.AdamW:
+def build_optimizer(groups: Iterable[ParameterGroup], config: OptimConfig, *, mixed: bool = False) -> torch.optim.AdamW:
     """AdamW over ``groups``.
 
     On a CPU each group is updated by one fused kernel: torch's default there is a loop of a dozen operators for every
     parameter, and sessions have many small ones. On a GPU torch's default already takes all parameters at once.
-    Gradients that a scaler multiplies (``scaled``) are clipped outside, which a fused optimizer, as it divides them
-    itself, does not allow.
+    In ``mixed`` precision Lightning refuses to clip gradients of fused optimizers, since those divide by the factor of a
+    scaler themselves (also where there is none).
     """
     groups = list(groups)
     on_cpu = all(p.device.type == "cpu" for group in groups for _, p in group.parameters)
-    fused = True if on_cpu and not scaled else None
+    fused = True if on_cpu and not mixed else None
     return torch.optim.AdamW(
         [
             {"params": [p for _, p in group.parameters], "lr": group.lr, "weight_decay": group.weight_decay}
