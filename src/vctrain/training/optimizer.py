@@ -69,8 +69,8 @@ def build_optimizer(groups: Iterable[ParameterGroup], config: OptimConfig, *, mi
 
     On a CPU each group is updated by one fused kernel: torch's default there is a loop of a dozen operators for every
     parameter, and sessions have many small ones. On a GPU torch's default already takes all parameters at once.
-    In ``mixed`` precision Lightning refuses to clip gradients of fused optimizers, since those divide by the factor of a
-    scaler themselves (also where there is none).
+    In ``mixed`` precision Lightning refuses to clip the gradients of fused optimizers, since those divide by the factor
+    of a scaler themselves (also where there is none).
     """
     groups = list(groups)
     on_cpu = all(p.device.type == "cpu" for group in groups for _, p in group.parameters)
