@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vctrain import console
-from vctrain.commands import options
+from vctrain.commands import completion, options
 from vctrain.commands.analysed import show
 from vctrain.errors import UsageError
 
@@ -39,7 +39,9 @@ class Source(StrEnum):
     noise = "noise"
 
 
-Target = Annotated[str, typer.Argument(metavar="CKPT", help="Checkpoint file or run directory.")]
+Target = Annotated[
+    str, typer.Argument(metavar="CKPT", help="Checkpoint file or run directory.", autocompletion=completion.runs)
+]
 OnSplit = Annotated[options.Split, typer.Option("--split", help="Trials to read.")]
 Sessions = Annotated[str | None, typer.Option("--session", metavar="A,B", help="Sessions [default: all].")]
 Cids = Annotated[str | None, typer.Option("--cids", metavar="N,M", help="Units, by cid [default: all].")]

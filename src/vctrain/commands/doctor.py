@@ -8,14 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from vctrain import console
-from vctrain.commands import options
+from vctrain.commands import completion, options
 from vctrain.commands.train import resolved_for
 from vctrain.config.resolve import read_settings
 from vctrain.config.schema import Settings
 from vctrain.errors import UsageError
 
 Target = Annotated[
-    str | None, typer.Argument(metavar="[PRESET|RUN]", help="A preset or a run directory; none: the machine alone.")
+    str | None,
+    typer.Argument(
+        metavar="[PRESET|RUN]",
+        help="A preset or a run directory; none: the machine alone.",
+        autocompletion=completion.presets_or_runs,
+    ),
 ]
 MARKS = {"ok": "ok", "warn": "WARN", "fail": "FAIL"}
 

@@ -10,11 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from vctrain import console
-from vctrain.commands import options
+from vctrain.commands import completion, options
 from vctrain.commands.render import figure, share
 from vctrain.errors import UsageError
 
-Targets = Annotated[list[str], typer.Argument(metavar="CKPT...", help="Checkpoint files or run directories.")]
+Targets = Annotated[
+    list[str],
+    typer.Argument(metavar="CKPT...", help="Checkpoint files or run directories.", autocompletion=completion.runs),
+]
 OnSplit = Annotated[options.Split, typer.Option("--split", help="Trials to evaluate on.")]
 By = Annotated[options.By, typer.Option("--by", help="What the table has a row for.")]
 Null = Annotated[

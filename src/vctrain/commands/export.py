@@ -8,9 +8,14 @@ from typing import Annotated
 import typer
 
 from vctrain import console
-from vctrain.commands import options
+from vctrain.commands import completion, options
 
-Target = Annotated[Path, typer.Argument(metavar="CKPT", help="A checkpoint, or a run directory (its best one).")]
+Target = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CKPT", help="A checkpoint, or a run directory (its best one).", autocompletion=completion.runs
+    ),
+]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="File to write [default: beside CKPT, as .pt].")
 ]

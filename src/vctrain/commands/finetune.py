@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vctrain import console
-from vctrain.commands import options
+from vctrain.commands import completion, options
 from vctrain.commands.shown_runs import show_plan, show_result
 from vctrain.config.idle import refuse_idle
 from vctrain.config.resolve import DEFAULT, Resolved, resolve
@@ -17,7 +17,10 @@ from vctrain.errors import UsageError
 from vctrain.runs.directory import plan_run_dir
 from vctrain.runs.stopping import limit_time
 
-Target = Annotated[str, typer.Argument(metavar="CKPT", help="Checkpoint or run directory to start from.")]
+Target = Annotated[
+    str,
+    typer.Argument(metavar="CKPT", help="Checkpoint or run directory to start from.", autocompletion=completion.runs),
+]
 Load = Annotated[options.Load, typer.Option("--load", help="Tensors to take: all that fit, or vision only.")]
 FreezeVision = Annotated[
     bool, typer.Option("--freeze-vision", help="Frontend, convnet and the adapters that were loaded stay as they are.")

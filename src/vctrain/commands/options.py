@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vctrain.commands import completion
 from vctrain.errors import UsageError
 
 
@@ -75,14 +76,24 @@ DataRoot = Annotated[
 Types = Annotated[
     str | None, typer.Option("--types", metavar="A,B", help="Stimulus types to use, instead of those of the configs.")
 ]
-Preset = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="Recipe to start from; see presets list.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", metavar="NAME", help="Recipe to start from; see presets list.", autocompletion=completion.presets
+    ),
+]
 ConfigFile = Annotated[
     list[Path] | None,
     typer.Option("--config", metavar="FILE", help="YAML of settings, over the preset. May be given again."),
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="A.B=VALUE", help="One setting, over files and preset; VALUE is YAML. Repeatable."),
+    typer.Option(
+        "--set",
+        metavar="A.B=VALUE",
+        help="One setting, over files and preset; VALUE is YAML. Repeatable.",
+        autocompletion=completion.settings,
+    ),
 ]
 RunDir = Annotated[
     Path | None, typer.Option("--run-dir", metavar="DIR", help="Run directory to create [default: runs/<name>].")

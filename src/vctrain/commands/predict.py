@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from vctrain import console
-from vctrain.commands import options
+from vctrain.commands import completion, options
 
-Target = Annotated[str, typer.Argument(metavar="CKPT", help="Checkpoint file or run directory.")]
+Target = Annotated[
+    str, typer.Argument(metavar="CKPT", help="Checkpoint file or run directory.", autocompletion=completion.runs)
+]
 OnSplit = Annotated[options.Split, typer.Option("--split", help="Trials to predict.")]
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="rates.npz of all sessions, or FILE.dset of one.")]
 

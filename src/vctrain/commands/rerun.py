@@ -9,11 +9,16 @@ from typing import Annotated
 import typer
 
 from vctrain import console
-from vctrain.commands import options
+from vctrain.commands import completion, options
 from vctrain.commands.shown_runs import show_result
 from vctrain.runs.stopping import limit_time
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory to train again; it is only read.")]
+Run = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN", help="Run directory to train again; it is only read.", autocompletion=completion.runs
+    ),
+]
 Checkpoint = Annotated[
     str | None,
     typer.Option("--checkpoint", metavar="CKPT", help="Where the checkpoint that a fine-tuned run began from is now."),

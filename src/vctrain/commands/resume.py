@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from vctrain import console
-from vctrain.commands import options
+from vctrain.commands import completion, options
 from vctrain.commands.shown_runs import show_result
 from vctrain.commands.train import begin, resolved_for
 from vctrain.config.resolve import Resolved, read_settings, resolve
@@ -20,7 +20,12 @@ from vctrain.runs.locate import AUTO, newest_run, none_found, run_of
 from vctrain.runs.stopping import limit_time
 
 Target = Annotated[
-    str, typer.Argument(metavar="RUN|CKPT|auto", help="Run directory, its newest checkpoint, or the newest run here.")
+    str,
+    typer.Argument(
+        metavar="RUN|CKPT|auto",
+        help="Run directory, its newest checkpoint, or the newest run here.",
+        autocompletion=completion.runs,
+    ),
 ]
 OrStart = Annotated[
     bool, typer.Option("--or-start", help="Start the run that the other options describe, if there is none yet.")

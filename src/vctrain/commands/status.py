@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from vctrain import console
-from vctrain.commands import fitted, options
+from vctrain.commands import completion, fitted, options
 from vctrain.commands.render import duration, figure, share
 from vctrain.errors import UsageError
 from vctrain.runs.listing import runs_at
@@ -19,7 +19,11 @@ from vctrain.runs.status import UNDER_WAY, Status, status_of
 
 Runs = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[RUN...]", help="Run directories, folders of runs, sweeps [default: runs]."),
+    typer.Argument(
+        metavar="[RUN...]",
+        help="Run directories, folders of runs, sweeps [default: runs].",
+        autocompletion=completion.runs,
+    ),
 ]
 Watch = Annotated[
     float | None,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vctrain import console
-from vctrain.commands import options
+from vctrain.commands import completion, options
 from vctrain.errors import UsageError
 
 
@@ -21,7 +21,7 @@ class To(StrEnum):
     tensorboard = "tensorboard"
 
 
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")]
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.", autocompletion=completion.runs)]
 Where = Annotated[To, typer.Option("--to", help="wandb-offline writes files that wandb sync can upload.")]
 Again = Annotated[bool, typer.Option("--all", help="Also what was handed over before.")]
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vctrain import console
-from vctrain.commands import fitted, options
+from vctrain.commands import completion, fitted, options
 from vctrain.commands.render import figure, share
 from vctrain.commands.status import show_reasons
 from vctrain.errors import UsageError
@@ -17,7 +17,12 @@ from vctrain.runs.listing import runs_at
 from vctrain.runs.status import status_of
 from vctrain.runs.table import RunTable, table_of, write_csv
 
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories, folders of runs, or sweeps.")]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN...", help="Run directories, folders of runs, or sweeps.", autocompletion=completion.runs
+    ),
+]
 Sort = Annotated[
     str | None,
     typer.Option("--sort", metavar="COLUMN", help="Figures largest first, all else smallest first; -COLUMN: reversed."),
