@@ -146,6 +146,7 @@ console.note("a [red]note[/red]")
 console.warn("careful")
 bar = console.TrainingProgress()
 bar.start(10, "training")
+bar.curves({"val_bps_overall": [0.0, 0.5, 1.0], "Ada": [0.25]})
 bar.step(5, {"loss": "0.25"})
 bar.line("epoch 1 done")
 console.note("meanwhile")
@@ -181,6 +182,8 @@ def test_a_terminal_gets_a_bar_and_colours_and_user_text_as_it_is():
     assert "\x1b[" in seen
     for text in ("a [red]note[/red]", "careful", "epoch 1 done", "meanwhile", "[b]a[/b]", "5/10", "loss 0.25"):
         assert text in seen
+    assert "val_bps_overall  ▁▅█  1.0000" in seen
+    assert "Ada              ─  0.2500" in seen
     # The cursor that the bar hid is back.
     assert seen.rindex("\x1b[?25h") > seen.rindex("\x1b[?25l")
 

@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from vctrain import sparklines
+
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.live import Live
     from rich.progress import Progress, TaskID
 
 LINE_SECONDS = 60.0
@@ -201,6 +204,9 @@ class TrainingProgress:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._bar: Progress | None = None
+        self._live: Live | None = None
+        self._figures = ""
+        self._curves: Mapping[str, Sequence[float]] = {}
         self._task: TaskID | None = None
         self._total = 0
         self._label = ""
@@ -214,30 +220,37 @@ class TrainingProgress:
         self._said = self._clock()
         if not is_terminal() or _state.quiet or rank() != 0:
             return
-        from rich import progress
+        from rich import live, progress
 
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
-            progress.BarColumn(bar_width=24),
+            progress.BarColumn(bar_width=20),
             progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[speed]}", style="dim", markup=False),
             progress.TimeElapsedColumn(),
             progress.TextColumn("left", style="dim"),
             progress.TimeRemainingColumn(elapsed_when_finished=False),
-            progress.TextColumn("{task.fields[figures]}", markup=False),
             console=_rich(sys.stderr),
+        )
+        self._task = self._bar.add_task(label, total=total_steps, speed="")
+        self._live = live.Live(
+            console=self._bar.console,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
+            get_renderable=self._panel,
         )
-        self._task = self._bar.add_task(label, total=total_steps, figures="")
         _state.live = self
-        self._bar.start()
+        self._live.start()
 
     def step(self, done: int, text: Mapping[str, str]) -> None:
         """``done`` steps are behind us; ``text`` holds figures by name, such as ``{"loss": "0.31"}``."""
         figures = "  ".join(f"{name} {value}" for name, value in text.items())
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, figures=figures)
+            speed = self._bar.tasks[0].speed
+            shown = "" if speed is None else f"{speed:.3g} steps/s"
+            self._bar.update(self._task, completed=done, speed=shown)
+            self._figures = figures
             return
         now = self._clock()
         if self._first is None:
@@ -245,6 +258,21 @@ class TrainingProgress:
         if now - self._said >= LINE_SECONDS:
             self._said = now
             note("  ".join(filter(None, [f"{self._label} {done}/{self._total}", figures, self._pace(now, done)])))
+
+    def curves(self, curves: Mapping[str, Sequence[float]]) -> None:
+        """How figures went until now, by name: a sparkline each below the bar; nothing away from a terminal."""
+        self._curves = curves
+
+    def _panel(self) -> RenderableType:
+        from rich.console import Group
+        from rich.text import Text
+
+        assert self._bar is not None
+        width, height = self._bar.console.size
+        blocks = sparklines.has_blocks(getattr(self._bar.console.file, "encoding", None))
+        lines = sparklines.panel(self._curves, width, min(height // 3, 12), blocks)
+        below = [*filter(None, [self._figures]), *lines]
+        return Group(self._bar, *(Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in below))
 
     def line(self, text: str) -> None:
         """A line that stays, above the bar: one an epoch."""
@@ -255,9 +283,10 @@ class TrainingProgress:
         """Take the bar off the terminal; stopping twice is harmless."""
         if _state.live is self:
             _state.live = None
-        bar, self._bar, self._task = self._bar, None, None
-        if bar is not None:
-            bar.stop()
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+        self._bar, self._task = None, None
 
     def print(self, text: str, style: str) -> None:
         """Write a line above the live bar."""

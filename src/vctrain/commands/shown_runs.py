@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vctrain import console
-from vctrain.commands import sparklines
+from vctrain import console, sparklines
 from vctrain.commands.render import figure, share
 from vctrain.config.layers import leaves
 from vctrain.config.resolve import Resolved

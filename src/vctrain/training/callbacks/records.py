@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class Records(pl.Callback):
         self.progress = console.TrainingProgress()
         self.metrics = MetricsFile(run_dir)
         self.started = 0.0
+        self._shown: dict[str, str] = {}
+        self._curves: dict[str, list[float]] = {}
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": None if self._best is None else self._best.state()}
@@ -56,13 +58,14 @@ class Records(pl.Callback):
         self.started = time.monotonic()
         if self.rank == 0:
             self.progress.start(self.total_steps, "training")
+            for row in self.metrics.rows():
+                self._draw({name: float(cell) for name, cell in row.items() if name.startswith("val_bps") and cell})
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self.rank == 0:
-            shown = {} if self._best is None else {"best val_bps": f"{self._best.bps_overall:.4f}"}
-            self.progress.step(trainer.global_step, shown)
+            self.progress.step(trainer.global_step, self._shown)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, TwinModule)
@@ -98,11 +101,21 @@ class Records(pl.Callback):
         directory.update_run(
             self.run_dir, best_score=self.best.bps_overall, step=trainer.global_step, cost=self.cost.now()
         )
+        self._shown = {"loss": f"{loss:.4f}", "best val_bps": f"{self.best.bps_overall:.4f}"}
+        if "data_wait" in pace:
+            self._shown["waiting for data"] = f"{pace['data_wait']:.0%}"
+        self._draw({name: value for name, value in row.items() if name.startswith("val_bps") and value is not None})
         oracle = "" if result.fraction_of_oracle is None else f"  {result.fraction_of_oracle:.1%} of the oracle"
         self.progress.line(
             f"epoch {pl_module.finished_epoch + 1}/{self.max_epochs}  step {trainer.global_step}  "
             f"{seconds:.0f} s  train_loss {loss:.4f}  val_bps_overall {result.bps_overall:.4f}{oracle}"
         )
+
+    def _draw(self, scores: Mapping[str, float]) -> None:
+        """Add a validation to the curves that are shown."""
+        for name, value in scores.items():
+            self._curves.setdefault(name.removeprefix("val_bps/"), []).append(value)
+        self.progress.curves(self._curves)
 
     def _shares(self, names: Sequence[str], frames: Sequence[float]) -> dict[str, Any]:
         """The realised shares of sessions and subjects among the training frames scored since the last validation."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vctrain import cli, console
-from vctrain.commands.sparklines import BLOCKS, PLAIN, rows, sparkline
+from vctrain.sparklines import BLOCKS, PLAIN, rows, sparkline
 
 Values = st.lists(st.floats(0, 1e3, allow_nan=False), min_size=1, max_size=300)
 

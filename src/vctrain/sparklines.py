@@ -52,6 +52,26 @@ def rows(curves: Mapping[str, Sequence[float]]) -> list[list[str]]:
     return [[name, sparkline(values, width, blocks), *figures[name]] for name, values in curves.items()]
 
 
+def panel(curves: Mapping[str, Sequence[float]], width: int, most: int, blocks: bool) -> list[str]:
+    """At most ``most`` lines of at most ``width``: name, line over time and last value of each; the rest is counted.
+
+    >>> panel({"overall": [0.0, 1.0], "Ada": [1.0, 1.0], "Bob": [2.0]}, 30, 2, blocks=False)
+    ['overall  _#  1.0000', '2 more']
+    >>> panel({"overall": [0.0, 1.0]}, 12, 2, blocks=False)
+    []
+    """
+    shown = dict(list(curves.items())[: most if len(curves) <= most else most - 1])
+    widest = min(max((len(name) for name in shown), default=0), width // 3)
+    room = min(width - widest - 12, WIDEST)
+    if room < 1 or not shown:
+        return []
+    lines = [
+        f"{name[:widest]:<{widest}}  {sparkline(values, min(room, len(values)), blocks)}  {values[-1]:.4f}"
+        for name, values in shown.items()
+    ]
+    return [*lines, *([f"{len(curves) - len(shown)} more"] if len(shown) < len(curves) else [])]
+
+
 def has_blocks(encoding: str | None) -> bool:
     """Whether text in this encoding can hold the characters.
 
