@@ -93,3 +93,17 @@ def test_commands_and_snippets_of_a_page_run(
 def test_pages_that_are_left_out_and_their_tests_are_there() -> None:
     assert set(ELSEWHERE) <= {path.name for path in DOCS.glob("*.md")}
     assert all((DOCS.parent / tests).exists() for tests in ELSEWHERE.values())
+
+
+def test_messages_of_troubleshooting_are_those_of_the_program() -> None:
+    """Every quoted piece of a message stands in the source, as far as it is text of its own."""
+    source = " ".join(path.read_text(encoding="utf-8") for path in (DOCS.parent / "src").rglob("*.py"))
+    joined = re.sub(r'"\s*\n\s*f?"', "", source)
+    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    quoted = [
+        cell for row in re.findall(r"^\| (.*?) \| ", text, re.MULTILINE) for cell in re.findall(r"`([^`]+)`", row)
+    ]
+    assert len(quoted) > 20
+    pieces = [piece.strip() for message in quoted for piece in message.split("...")]
+    missing = [piece for piece in pieces if piece.count(" ") and piece not in joined]
+    assert missing == []

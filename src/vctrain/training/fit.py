@@ -156,7 +156,8 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
     checkpoints = Checkpoints(run_dir, settings.checkpoint.keep_best, rank)
     boundaries = Boundaries(run_dir, settings, checkpoints, stop_time())
     on = prepared.accelerator, settings.trainer.devices, settings.trainer.nodes
-    cost = Cost(*on, directory.read_run(run_dir).get("cost"))
+    # where others started the processes, those of other ranks may be here before the run directory is
+    cost = Cost(*on, directory.read_run(run_dir).get("cost") if rank == 0 else None)
     records = Records(run_dir, settings, [session.subject for session in sessions], rank, Pace(), cost)
     watchdog = Watchdog(rank, world_size)
     at_end = going_on is not None and (going_on.step or 0) >= module.total_steps
