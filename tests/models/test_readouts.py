@@ -144,3 +144,25 @@ def test_masks_of_all_readouts_together_are_those_of_each_alone() -> None:
         alone = readout(x)
         torch.manual_seed(1)
         torch.testing.assert_close(readout(x, masks=masks), alone, rtol=1e-6, atol=1e-7)
+
+
+def test_round_masks_do_not_turn() -> None:
+    """What no turn changes has a gradient of exactly 0, not one of rounding, which AdamW would make as large as any."""
+    mean = torch.tensor([[0.3, -1.2], [2.0, 0.7]])
+    theta = torch.tensor([0.4, -1.1], requires_grad=True)
+    weights = torch.randn(2, 81, generator=torch.Generator().manual_seed(0))
+    for std, turns in ((torch.tensor([[1.7, 1.7], [0.9, 0.9]]), False), (torch.tensor([[1.7, 1.6], [0.9, 2.0]]), True)):
+        theta.grad = None
+        (gaussian_masks(pixel_grid(9), mean, std, theta) * weights).sum().backward()
+        assert (theta.grad != 0).tolist() == [turns, turns]
+
+
+@pytest.mark.parametrize("std", [[1.5, 1.5], [0.6, 4.0], [4.0, 0.6], [0.2, 9.0]])
+def test_masks_are_rotated_gaussians(std: list[float]) -> None:
+    """By the definition, in float64."""
+    grid, theta, mean = pixel_grid(9).double(), torch.tensor([0.7], dtype=torch.float64), torch.tensor([[0.4, -0.9]])
+    y, x = (grid - mean.double()).unbind(-1)
+    along, across = y * theta.cos() + x * theta.sin(), x * theta.cos() - y * theta.sin()
+    expected = torch.softmax(-0.5 * ((along / std[0]).square() + (across / std[1]).square()), dim=0)
+    found = gaussian_masks(pixel_grid(9), mean, torch.tensor([std]), theta.float())[0]
+    torch.testing.assert_close(found.double(), expected, rtol=2e-5, atol=1e-7)

@@ -77,13 +77,19 @@ def pixel_grid(size: int) -> Tensor:
 
 
 def gaussian_masks(grid: Tensor, mean: Tensor, std: Tensor, theta: Tensor) -> Tensor:
-    """Gaussian masks over the pixels of ``grid``, each of sum 1; ``(U, H*W)``."""
-    offset = grid[None] - mean[:, None]
+    """Gaussian masks over the pixels of ``grid``, each of sum 1; ``(U, H*W)``.
+
+    The inverse squared width that both axes have in common applies to the distance, which does not turn; only the rest
+    turns with ``theta``. So a round mask, which no turn changes, gives ``theta`` a gradient of exactly 0, and not what
+    rounding leaves, which AdamW would make as large as any other.
+    """
+    y, x = (grid[None] - mean[:, None]).unbind(-1)
     cos, sin = torch.cos(theta)[:, None], torch.sin(theta)[:, None]
-    width = std.abs().clamp_min(MIN_STD)
-    along = (offset[..., 0] * cos + offset[..., 1] * sin) / width[:, :1]
-    across = (offset[..., 1] * cos - offset[..., 0] * sin) / width[:, 1:]
-    return torch.softmax(-0.5 * (along.square() + across.square()), dim=1)
+    sharp = std.abs().clamp_min(MIN_STD).pow(-2)
+    common = sharp.amin(1, keepdim=True)
+    along, across = (sharp - common).split(1, dim=1)
+    turned = (y * cos + x * sin).square() * along + (x * cos - y * sin).square() * across
+    return torch.softmax(-0.5 * ((y.square() + x.square()) * common + turned), dim=1)
 
 
 def masks_of(readouts: Sequence[Readout]) -> list[list[Tensor]]:

@@ -53,13 +53,13 @@ def test_between_two_samples_or_lost(data: st.DataObject) -> None:
     degrees = np.stack([3 * clock - 1, 5 - clock], 1)
     degrees[~good] = np.nan
     gaze = Gaze("eye", "", clock, degrees, ())
-    # to a microsecond: a time nearer to a sample than a millionth of the gap is taken for the sample's own
-    anywhere = st.floats(-0.1, clock[-1] + 0.1).map(lambda time: round(time, 6))
-    times = np.array(data.draw(st.lists(anywhere | st.sampled_from(list(clock)), min_size=1)))
+    times = np.array(data.draw(st.lists(st.floats(-0.1, clock[-1] + 0.1) | st.sampled_from(list(clock)), min_size=1)))
     found = gaze.at(times)
     longest = max(1.5 * float(np.median(np.diff(clock))), 0.05)
     for time, here in zip(times, found, strict=True):
-        exact = np.flatnonzero(np.abs(clock - time) < 1e-9)
+        # a time nearer to a sample than a millionth of the gap that it lies in is the sample's own
+        gap = np.interp(time, (clock[1:] + clock[:-1]) / 2, np.diff(clock))
+        exact = np.flatnonzero(np.abs(clock - time) < 1e-6 * gap)
         if len(exact):
             seen = bool(good[exact[0]])
         else:
