@@ -18,7 +18,7 @@ from vctrain.data.contract import Matched, open_for_checkpoint
 from vctrain.errors import ContractError
 from vctrain.evaluation.ceilings import ceilings
 from vctrain.evaluation.figures import METRIC_VERSION, figures
-from vctrain.evaluation.nulls import training_rates
+from vctrain.evaluation.nulls import null_rates
 from vctrain.evaluation.paired import paired
 from vctrain.evaluation.rescaling import rescaling
 from vctrain.evaluation.scoring import Scales, TrialSums, score
@@ -78,7 +78,7 @@ def evaluate_all(
     for target in targets:
         checkpoint = read_checkpoint(target)
         matched = open_for(checkpoint, question)
-        nulls = training_rates(matched.sessions) if question.null == "training" else None
+        nulls = null_rates(matched.sessions) if question.null == "training" else None
         answer = _Answer(checkpoint, matched, question, context)
         scored = answer.sums()
         result = {

@@ -1,4 +1,4 @@
-"""What does a twin predict of one session, frame by frame, beside what was counted?"""
+"""Which rows has each scored frame of a session: rates beside counts, in order?"""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from vctrain.data.session import Session
-from vctrain.errors import NumericsError
+from vctrain.evaluation.passes import predictions
 from vctrain.models.build import AnyTwin
-from vctrain.training.loaders import validation_loader
 
 
 @dataclass(frozen=True)
@@ -35,41 +34,29 @@ def rates_of(
 ) -> Iterator[Rows]:
     """Every scored frame of ``split`` once, in order, a clip at a time; of some ``types`` of stimulus only, if given.
 
-    ``twin`` is on ``device`` and in evaluation mode. Memory does not grow with frames. Raises NumericsError for rates
-    that are not finite.
+    Memory and errors as `predictions`.
     """
     scored = session.scored(split, twin.context)
-    loader = validation_loader([session], split, twin, 0, 1)
-    wanted = None if types is None else np.array([kind in types for kind, _ in session.labels], bool)
-    groups = [
-        group
-        for group in range(loader.n_groups)
-        if wanted is None or wanted[session.trials_at(loader.starts(group)[1])].any()
-    ]
-    for batch in loader.batches(groups):
-        _, starts = loader.starts(batch.step)
-        part = batch.parts[0]
-        with torch.inference_mode():
-            rates = twin((part.to(device),))[0].float().cpu().numpy()
-        first = scored.count(np.zeros_like(starts), starts)
-        number = session.clip_counts(starts, rates.shape[1], twin.context)
-        kept = np.ones(len(starts), bool) if wanted is None else wanted[session.trials_at(starts)]
-        for clip in np.flatnonzero(kept).tolist():
-            frames = np.arange(starts[clip], starts[clip] + rates.shape[1])
+
+    def wanted(start: int, stop: int, kind: str) -> bool:
+        return types is None or kind in types
+
+    for found in predictions(twin, session, split, device, wanted=wanted):
+        length = found.robs.shape[1]
+        first = scored.count(np.zeros_like(found.starts), found.starts)
+        number = session.clip_counts(found.starts, length, twin.context)
+        for clip, (start, kind) in enumerate(zip(found.starts.tolist(), found.kinds, strict=True)):
+            if not wanted(start, start + length, kind):
+                continue
+            frames = np.arange(start, start + length)
             counted = scored.contains(frames)
             # what follows the trial's end belongs to other clips
             counted &= np.cumsum(counted) <= number[clip]
-            rhat = rates[clip][counted]
-            if not np.isfinite(rhat).all():
-                raise NumericsError(
-                    f"session {session.name}: predicted rates are not finite",
-                    hint="predict with another checkpoint of the run",
-                )
             yield Rows(
                 int(first[clip]),
                 frames[counted],
-                rhat,
-                part.robs[clip].numpy()[counted],
-                np.broadcast_to(part.dfs[clip].numpy() > 0, rates[clip].shape)[counted],
-                None if part.rate_true is None else part.rate_true[clip].numpy()[counted],
+                found.rhat[clip].numpy()[counted],
+                found.robs[clip].numpy()[counted],
+                found.counted[clip].numpy()[counted],
+                None if found.rate_true is None else found.rate_true[clip].numpy()[counted],
             )

@@ -13,7 +13,7 @@ from vctrain.errors import ContractError
 from vctrain.evaluation.analyses.chosen import Asked, Chosen, Part, choose
 from vctrain.evaluation.analyses.conditions import Conditions, conditions_of, has_gratings
 from vctrain.evaluation.analyses.findings import Arrays, Findings, known, median
-from vctrain.evaluation.analyses.passes import predicted
+from vctrain.evaluation.passes import predictions
 from vctrain.stats.tuning import NO_FIT, SineFit, circular_tuning, fit_sine, peak_between
 
 SECONDS = 0.17
@@ -71,10 +71,11 @@ def _summed(chosen: Chosen, part: Part, conditions: Conditions, lags: int) -> _S
     weights = torch.zeros(lags, cells, columns, dtype=torch.float64)
     frames = torch.zeros(lags, cells, columns, dtype=torch.float64)
     turned = np.zeros((3, lags, cells))
-    for clip in predicted(chosen, part, context=lags - 1, movie=False):
-        n, scored = len(clip.starts), clip.weights.shape[1]
-        valid = clip.valid[:n].flatten(0, 1)
-        counted = torch.where(valid, clip.weights[:n].flatten(0, 1), torch.zeros(())).double()
+    split = chosen.question.split
+    for clip in predictions(chosen.twin, session, split, chosen.device, units=part.places, context=lags - 1):
+        scored = clip.robs.shape[1]
+        counted, valid = (each.flatten(0, 1) for each in clip.weights())
+        counted = counted.double()
         some = valid.any(1).numpy()
         for lag in range(lags):
             # what lies beyond a trial is valid nowhere
@@ -89,7 +90,7 @@ def _summed(chosen: Chosen, part: Part, conditions: Conditions, lags: int) -> _S
                 turned[place, lag] += np.bincount(cell[shown], values, cells)
     if not turned[2].any():
         raise ContractError(
-            f"session {session.name}: no {chosen.question.split} frame follows a grating within {lags} frames",
+            f"session {session.name}: no {split} frame follows a grating within {lags} frames",
             hint="ask for another --split or more --lags",
         )
     shape = (lags, conditions.number, conditions.bins)

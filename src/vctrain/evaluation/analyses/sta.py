@@ -14,7 +14,7 @@ from torch import Tensor
 from vctrain.errors import ContractError, UsageError
 from vctrain.evaluation.analyses.chosen import Asked, Chosen, Part, choose, needs_stimulus
 from vctrain.evaluation.analyses.findings import Arrays, Findings, known, median
-from vctrain.evaluation.analyses.passes import Predicted, predicted
+from vctrain.evaluation.passes import Predicted, predictions
 from vctrain.stats.maps import MapSums, accumulate, differences, find_positions
 from vctrain.stats.triggered import Strength, effective_number, similarity, standard_scores, strength
 
@@ -70,11 +70,12 @@ def _of_session(chosen: Chosen, part: Part, lags: int) -> tuple[dict[int, dict[s
     session, count = part.session, len(part.places)
     nothing = torch.zeros(2 * count, dtype=torch.float64)
     moments = _Moments(nothing, nothing.clone(), nothing.clone(), torch.zeros(0, dtype=torch.float64))
-    clips = predicted(chosen, part, context=lags - 1)
+    question = chosen.question
+    clips = predictions(chosen.twin, session, question.split, chosen.device, units=part.places, context=lags - 1)
     sums = accumulate(_weighted(clips, moments), lags + IMPOSSIBLE)
     if sums is None or sums.frames == 0:
         raise ContractError(
-            f"session {session.name}: no {chosen.question.split} frame has {lags - 1} frames before it and "
+            f"session {session.name}: no {question.split} frame has {lags - 1} frames before it and "
             f"{IMPOSSIBLE} after it in its trial",
             hint="ask for fewer --lags, or another --split",
         )
@@ -113,21 +114,22 @@ def _of_session(chosen: Chosen, part: Part, lags: int) -> tuple[dict[int, dict[s
 def _weighted(clips: Iterator[Predicted], moments: _Moments) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """What `accumulate` reads, with `IMPOSSIBLE` frames after each weighted one; adds to ``moments`` on the way."""
     for clip in clips:
-        assert clip.contrast is not None
-        scored = clip.weights.shape[1] - IMPOSSIBLE
+        contrast, (whole, counts) = clip.contrast, clip.weights()
+        assert contrast is not None
+        scored = whole.shape[1] - IMPOSSIBLE
         if scored < 1:
             continue
-        later = clip.valid[:, IMPOSSIBLE:].any(2, keepdim=True)
-        valid, weights = clip.valid[:, :scored] & later, clip.weights[:, :scored]
+        later = counts[:, IMPOSSIBLE:].any(2, keepdim=True)
+        valid, weights = counts[:, :scored] & later, whole[:, :scored]
         counted = torch.where(valid, weights, torch.zeros(())).double()
         moments.total += counted.sum((0, 1))
         moments.squares += counted.square().sum((0, 1))
         moments.frames += valid.sum((0, 1))
-        first = clip.contrast.shape[1] - clip.weights.shape[1]
-        shown = clip.contrast[:, first : first + scored][valid.any(2)].flatten(1).double()
+        first = contrast.shape[1] - whole.shape[1]
+        shown = contrast[:, first : first + scored][valid.any(2)].flatten(1).double()
         fourth = shown.pow(4).sum(0)
         moments.fourth = fourth if not len(moments.fourth) else moments.fourth + fourth
-        yield clip.contrast, weights, valid
+        yield contrast, weights, valid
 
 
 def _maps(sums: MapSums, moments: _Moments) -> tuple[Floats, Floats, Floats, Floats]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from vctrain.data.session import Session
-from vctrain.evaluation.report.passing import Scales, predictions
+from vctrain.evaluation.passes import predictions
 from vctrain.evaluation.report.repeated import Psth, RepeatReader
 from vctrain.evaluation.report.stretches import Stretch, StretchReader, choose
 from vctrain.evaluation.report.triggered import Triggered, TriggeredReader
@@ -79,9 +79,10 @@ def responses(
     split: str,
     units: Sequence[tuple[int, float]],
     device: torch.device,
-    scales: Scales | None = None,
+    scales: tuple[list[float], list[float]] | None = None,
 ) -> Responses:
-    """The responses of ``units`` (cid and bits per spike) of ``session``, from one pass over the clips that matter."""
+    """The responses of ``units`` (cid and bits per spike) of ``session``, from one pass over the clips that matter;
+    rates get the gains and offsets of ``scales`` first."""
     stretches = StretchReader(choose(session, split, twin.context))
     repeats = RepeatReader(session, split, twin.context, len(units))
     triggered = TriggeredReader(session, twin.context, twin.reads_stimulus)
@@ -91,7 +92,9 @@ def responses(
     def wanted(start: int, stop: int, kind: str) -> bool:
         return any(reader.wants(start, stop, kind) for reader in readers)
 
-    for clips in predictions(twin, session, split, columns, wanted, device, scales):
+    gain, offset = (torch.tensor(part) for part in scales or ([1.0], [0.0]))
+    for found in predictions(twin, session, split, device, units=columns, wanted=wanted):
+        clips = replace(found, rhat=gain * found.rhat + offset)
         for reader in readers:
             reader.add(clips)
     return Responses(

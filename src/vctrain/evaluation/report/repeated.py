@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vctrain.data.intervals import Intervals
 from vctrain.data.session import Session
 from vctrain.evaluation.ceilings import SEQUENCE, figures_of
-from vctrain.evaluation.report.passing import Predicted
+from vctrain.evaluation.passes import Predicted
 from vctrain.metrics.repeats import arrange
 
 FIGURES = {

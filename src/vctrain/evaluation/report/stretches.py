@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vctrain.data.session import Session
-from vctrain.evaluation.report.passing import Predicted
+from vctrain.evaluation.passes import Predicted
 
 SECONDS = 4.0
 KINDS = 3

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from vctrain.data.session import Session
-from vctrain.evaluation.report.passing import Predicted
+from vctrain.evaluation.passes import Predicted
 from vctrain.stats.maps import MapSums, accumulate
 
 NOISE = ("gaborium", "checkerboard", "noise", "flicker")
@@ -80,12 +79,10 @@ class TriggeredReader:
     def add(self, clips: Predicted) -> None:
         """Add the clips of noise."""
         mine = [row for row, kind in enumerate(clips.kinds) if kind in self.kinds]
-        if not mine or clips.contrast is None:
+        if not mine or (contrast := clips.contrast) is None:
             return
-        weights = torch.cat([clips.robs[mine], clips.rhat[mine]], dim=2)
-        valid = clips.counted[mine].repeat(1, 1, 2).float()
-        # 0 * NaN is NaN, and what is not scored may be anything
-        added = accumulate([(clips.contrast[mine], torch.where(valid > 0, weights, 0.0), valid)], self.lags)
+        weights, valid = clips.weights()
+        added = accumulate([(contrast[mine], weights[mine], valid[mine].float())], self.lags)
         assert added is not None
         if self.sums is None:
             self.sums = _in_double(added)
