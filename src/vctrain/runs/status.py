@@ -16,11 +16,12 @@ from typing import Any
 
 from vctrain import console
 from vctrain.errors import ContractError
+from vctrain.runs.cost import cost_of
 from vctrain.runs.events import read_events, that_hold
 from vctrain.runs.listing import Member, model_name, stored_settings
 from vctrain.runs.lock import Held, held
 from vctrain.runs.scores import Best, best_of
-from vctrain.runs.spans import seconds_per_step, seconds_spent
+from vctrain.runs.spans import seconds_per_step
 
 STARTING = ("created", "preempted", "interrupted", "failed")
 """States of run.json that mean "about to train" while somebody holds the lock."""
@@ -100,7 +101,7 @@ def _status_of(member: Member, now: float) -> Status:
     state, reason = _state(run, lock, now)
     validated = [event for event in that_hold(events) if event["event"] == "validated"]
     seen = lock.seen if state == "lost" and lock is not None else None
-    seconds = seconds_spent(events, now if state in UNDER_WAY else seen)
+    cost = cost_of(events, _devices(settings), now if state in UNDER_WAY else seen)
     planned = _planned(settings)
     step = max([_whole(run.get("step")) or 0, *(_whole(event.get("step")) or 0 for event in validated[-1:])])
     return Status(
@@ -113,8 +114,8 @@ def _status_of(member: Member, now: float) -> Status:
         step=step,
         eta_seconds=_eta(events, step, planned["steps"], now) if state == "running" else None,
         best=best_of(path, validated, run.get("best_score")),
-        seconds=seconds,
-        device_hours=None if seconds is None else seconds * _devices(settings) / 3600,
+        seconds=cost["seconds"],
+        device_hours=cost["device_hours"],
         host=lock.host if lock is not None and lock.gone is None else _section(run, "host").get("name"),
         resumed=_whole(run.get("resumed")) or 0,
         created=run.get("created"),

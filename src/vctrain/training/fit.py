@@ -21,6 +21,8 @@ from vctrain.errors import FaultError, PreemptedError, UsageError
 from vctrain.runs import directory
 from vctrain.runs.checkpoint_files import BEST
 from vctrain.runs.checkpoints import Checkpoint, content, read_checkpoint
+from vctrain.runs.cost import cost_of
+from vctrain.runs.events import read_events
 from vctrain.runs.metrics_file import MetricsFile
 from vctrain.runs.stopping import stop_time
 from vctrain.runs.supervisor import launched_externally, run_ranks
@@ -32,11 +34,11 @@ from vctrain.training.callbacks.checkpoints import Checkpoints
 from vctrain.training.callbacks.pace import Pace
 from vctrain.training.callbacks.records import Records
 from vctrain.training.callbacks.watchdog import Watchdog
-from vctrain.training.cost import Cost, hardware
 from vctrain.training.engine import build_trainer, leave, world
 from vctrain.training.faults import as_fault
 from vctrain.training.features import fill
 from vctrain.training.freezing import check_unchanged
+from vctrain.training.hardware import EnergyMeter, hardware
 from vctrain.training.largest import largest_batch
 from vctrain.training.loaders import training_loader, validation_loader
 from vctrain.training.mirrors import Mirrors
@@ -156,9 +158,8 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
     checkpoints = Checkpoints(run_dir, settings.checkpoint.keep_best, rank)
     boundaries = Boundaries(run_dir, settings, checkpoints, stop_time())
     on = prepared.accelerator, settings.trainer.devices, settings.trainer.nodes
-    # where others started the processes, those of other ranks may be here before the run directory is
-    cost = Cost(*on, directory.read_run(run_dir).get("cost") if rank == 0 else None)
-    records = Records(run_dir, settings, [session.subject for session in sessions], rank, Pace(), cost)
+    energy = EnergyMeter(prepared.accelerator, settings.trainer.devices)
+    records = Records(run_dir, settings, [session.subject for session in sessions], rank, Pace(), energy)
     watchdog = Watchdog(rank, world_size)
     at_end = going_on is not None and (going_on.step or 0) >= module.total_steps
     trainer = build_trainer(
@@ -181,7 +182,7 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
     path = None if going_on is None else str(going_on.path)
     if rank == 0:
         directory.update_run(run_dir, hardware=hardware(*on))
-        afterwards.callback(lambda: directory.update_run(run_dir, cost=cost.now()))
+        afterwards.callback(_note_cost, run_dir, settings.trainer.devices * settings.trainer.nodes)
         afterwards.callback(Mirrors(run_dir, settings.logging).close)
     afterwards.callback(boundaries.close)
     with _faults_named(settings, prepared, run_dir, watchdog), closing(watchdog):
@@ -195,6 +196,10 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
         if prepared.begun is not None:
             check_unchanged(twin, prepared.begun["frozen"], prepared.begun["digest"])
         return _finish(trainer.global_step, records.best, run_dir, started, rank) | taken(prepared)
+
+
+def _note_cost(run_dir: Path, devices: int) -> None:
+    directory.update_run(run_dir, cost=cost_of(read_events(run_dir)[0], devices))
 
 
 def _begin_records(run_dir: Path, going_on: Checkpoint | None) -> None:

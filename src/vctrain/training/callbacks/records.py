@@ -16,7 +16,7 @@ from vctrain.errors import NumericsError
 from vctrain.runs import directory
 from vctrain.runs.metrics_file import MetricsFile
 from vctrain.training.callbacks.pace import Pace
-from vctrain.training.cost import Cost
+from vctrain.training.hardware import EnergyMeter
 from vctrain.training.module import TwinModule
 from vctrain.training.validation import Scores
 
@@ -26,14 +26,14 @@ class Records(pl.Callback):
     result."""
 
     def __init__(
-        self, run_dir: Path, settings: Settings, subjects: Sequence[str], rank: int, pace: Pace, cost: Cost
+        self, run_dir: Path, settings: Settings, subjects: Sequence[str], rank: int, pace: Pace, energy: EnergyMeter
     ) -> None:
         self.run_dir, self.rank, self.subjects = run_dir, rank, tuple(subjects)
         self.total_steps = settings.trainer.max_epochs * settings.trainer.steps_per_epoch
         self.max_epochs = settings.trainer.max_epochs
         self.curriculum = settings.data.curriculum
         self._best: Scores | None = None
-        self.pace, self.cost = pace, cost
+        self.pace, self.energy = pace, energy
         self.progress = console.TrainingProgress()
         self.metrics = MetricsFile(run_dir)
         self.started = 0.0
@@ -96,11 +96,10 @@ class Records(pl.Callback):
         seconds = round(time.monotonic() - self.started, 1)
         seen = self._shares(pl_module.twin.names, pl_module.take_seen_frames())
         pace = self.pace.take(seen["train_frames"])
-        self.cost.add_frames(seen["train_frames"])
+        if (energy := self.energy.take()) is not None:
+            seen["energy_wh"] = energy
         directory.append_event(self.run_dir, "validated", seconds=seconds, **row, **seen, **pace)
-        directory.update_run(
-            self.run_dir, best_score=self.best.bps_overall, step=trainer.global_step, cost=self.cost.now()
-        )
+        directory.update_run(self.run_dir, best_score=self.best.bps_overall, step=trainer.global_step)
         self._shown = {"loss": f"{loss:.4f}", "best val_bps": f"{self.best.bps_overall:.4f}"}
         if "data_wait" in pace:
             self._shown["waiting for data"] = f"{pace['data_wait']:.0%}"
