@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vctrain import console
+from vctrain.progress import TrainingProgress
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +52,7 @@ def test_quiet_drops_notes_and_progress_but_not_warnings(capsys):
     console.configure(quiet=True)
     console.note("a note")
     console.warn("careful")
-    progress = console.TrainingProgress()
+    progress = TrainingProgress()
     progress.start(3, "training")
     progress.line("epoch 1")
     console.result("result")
@@ -74,27 +75,6 @@ def test_other_ranks_are_silent_except_for_what_ends_them(capsys, monkeypatch, v
 def test_errors_are_one_line_each(capsys):
     console.error("two\n  lines", "and\ta hint")
     assert capsys.readouterr().err == "error: two lines\nhint: and a hint\n"
-
-
-def test_progress_is_a_line_a_minute_and_a_line_an_epoch(capsys):
-    now = 0.0
-    progress = console.TrainingProgress(clock=lambda: now)
-    progress.start(600, "training")
-    for step in range(1, 301):
-        now += 0.5
-        progress.step(step, {"loss": "0.3"})
-    progress.line("epoch 1")
-    for step in range(301, 600):
-        now += 0.15
-        progress.step(step, {})
-    progress.stop()
-    progress.stop()
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == [
-        "training 120/600  loss 0.3  2.0 steps/s  0:04:00 left",
-        "training 240/600  loss 0.3  2.0 steps/s  0:03:00 left",
-        "epoch 1",
-    ]
 
 
 def test_the_log_keeps_what_was_said_also_in_silence(tmp_path, capsys):
@@ -142,9 +122,10 @@ def test_any_result_is_strict_json_on_one_line(value):
 
 SHOW = """
 from vctrain import console
+from vctrain.progress import TrainingProgress
 console.note("a [red]note[/red]")
 console.warn("careful")
-bar = console.TrainingProgress()
+bar = TrainingProgress()
 bar.start(10, "training")
 bar.curves({"val_bps_overall": [0.0, 0.5, 1.0], "Ada": [0.25]})
 bar.step(5, {"loss": "0.25"})

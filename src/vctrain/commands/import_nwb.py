@@ -13,6 +13,7 @@ from vctrain.commands.render import duration
 from vctrain.config.nwb import NwbImport
 from vctrain.config.problems import check
 from vctrain.errors import UsageError
+from vctrain.progress import TrainingProgress
 
 if TYPE_CHECKING:
     from vctrain.data.making import SavedSession
@@ -231,7 +232,7 @@ class _Progress:
     """Shows how many frames were written."""
 
     def __init__(self) -> None:
-        self._bar = console.TrainingProgress()
+        self._bar = TrainingProgress()
         self._started = False
 
     def __call__(self, done: int, total: int) -> None:

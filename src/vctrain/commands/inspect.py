@@ -11,6 +11,7 @@ import typer
 from vctrain import console
 from vctrain.commands import options
 from vctrain.errors import UsageError
+from vctrain.progress import TrainingProgress
 
 if TYPE_CHECKING:
     from vctrain.data.inspection.recording import Inspected
@@ -176,7 +177,7 @@ class _Progress:
     """Shows how many MiB were read."""
 
     def __init__(self) -> None:
-        self._bar = console.TrainingProgress()
+        self._bar = TrainingProgress()
         self._started = False
 
     def __call__(self, done: int, total: int, what: str) -> None:

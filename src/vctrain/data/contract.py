@@ -6,7 +6,7 @@ recordings and their configs, with a note.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -94,17 +94,19 @@ def open_for_checkpoint(
     context: int,
     *,
     all_required: bool,
+    only: Collection[str] | None = None,
     stim: bool = True,
 ) -> Matched:
     """Open the sessions of ``stored`` (a checkpoint's ``sessions``) that ``specs`` offer, with their units, split and
     normalisers.
 
-    Sessions the checkpoint does not know are ignored with a note; without `stim` no movie is looked at. Raises
+    Sessions the checkpoint does not know are ignored with a note; of the checkpoint's, none but ``only`` are looked
+    for, where that is given; without `stim` no movie is looked at. Raises
     `ContractError` for a missing session (all of them unless ``all_required``), missing cids, and another frame rate,
     stimulus size or behaviour.
     """
     offered = {spec.name: spec for spec in specs}
-    known = {str(entry["name"]): index for index, entry in enumerate(stored)}
+    known = {str(entry["name"]): index for index, entry in enumerate(stored) if only is None or entry["name"] in only}
     notes: list[str] = []
     absent = [name for name in known if name not in offered]
     if absent and (all_required or len(absent) == len(known)):

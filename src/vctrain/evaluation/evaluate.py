@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vctrain.config.datasets import load_dataset_configs
+from vctrain.config.datasets import SessionSpec, load_dataset_configs
 from vctrain.data.contract import Matched, open_for_checkpoint
 from vctrain.errors import ContractError
 from vctrain.evaluation.ceilings import ceilings
@@ -194,6 +194,14 @@ def digest(path: Path) -> str:
 
 def open_for(checkpoint: Checkpoint, question: Question) -> Matched:
     """The sessions of ``checkpoint`` in the recordings asked for; ContractError if they do not fit it."""
+    return open_specs(checkpoint, question, specs_for(checkpoint, question), all_required=question.data is None)
+
+
+def specs_for(checkpoint: Checkpoint, question: Question, *, some: bool = False) -> tuple[SessionSpec, ...]:
+    """The sessions that the recordings asked for offer; with ``some`` also those that have only some of the types.
+
+    ContractError if they are not there.
+    """
     trained_on = checkpoint.settings.data
     path = question.data or trained_on.path
     if path is None or not Path(path).exists():
@@ -201,17 +209,32 @@ def open_for(checkpoint: Checkpoint, question: Question) -> Matched:
             f"{checkpoint.path}: its recordings ({path}) are not there",
             hint="give --data with the recordings to evaluate on",
         )
-    specs = load_dataset_configs(
+    return load_dataset_configs(
         path,
         data_root=question.data_root or (None if question.data else trained_on.root),
         types=question.types or trained_on.types,
         max_datasets=None if question.data else trained_on.max_datasets,
+        some=some,
     )
+
+
+def open_specs(
+    checkpoint: Checkpoint,
+    question: Question,
+    specs: Sequence[SessionSpec],
+    *,
+    all_required: bool,
+    only: Collection[str] | None = None,
+) -> Matched:
+    """The sessions of ``checkpoint`` that ``specs`` offer, each with a frame of the split; no others than ``only`` are
+    missed. ContractError if they do not fit the checkpoint.
+    """
     matched = open_for_checkpoint(
         specs,
         checkpoint.sessions,
         int(checkpoint.content["context"]),
-        all_required=question.data is None,
+        all_required=all_required,
+        only=only,
         stim=checkpoint.model.reads_stimulus,
     )
     for session in matched.sessions:

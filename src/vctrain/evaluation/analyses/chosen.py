@@ -5,15 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
-from vctrain.config.datasets import load_dataset_configs
-from vctrain.data.contract import Matched, open_for_checkpoint
+from vctrain.data.contract import Matched
 from vctrain.data.session import Session
 from vctrain.errors import ContractError, UsageError
-from vctrain.evaluation.evaluate import Question, open_for
+from vctrain.evaluation.evaluate import Question, open_specs, specs_for
 from vctrain.models.build import AnyTwin
 from vctrain.runs.checkpoints import Checkpoint, read_checkpoint
 from vctrain.training.engine import device_of, resolve_accelerator
@@ -84,51 +82,27 @@ def needs_stimulus(chosen: Chosen, what: str) -> None:
 
 
 def _opened(checkpoint: Checkpoint, question: Question, names: tuple[str, ...] | None) -> Matched:
-    """As `vctrain.evaluation.evaluate.open_for`, but only the sessions that were named, and that have recordings of
-    the types asked for: sessions of one checkpoint need not all have gratings."""
-    if names is None and question.types is None:
-        return open_for(checkpoint, question)
-    trained_on = checkpoint.settings.data
-    path = question.data or trained_on.path
-    if path is None or not Path(path).exists():
-        return open_for(checkpoint, question)
-    specs = load_dataset_configs(
-        path,
-        data_root=question.data_root or (None if question.data else trained_on.root),
-        types=question.types or trained_on.types,
-        max_datasets=None if question.data else trained_on.max_datasets,
-        some=question.types is not None,
-    )
+    """The sessions that were named, or all, as far as they have recordings of the types asked for: sessions of one
+    checkpoint need not all have gratings."""
+    of_types = question.types is not None
+    specs = specs_for(checkpoint, question, some=of_types)
     if not specs:
         raise ContractError(
-            f"no session at {path} has a recording of {', '.join(question.types or ())}",
+            f"no session has a recording of {', '.join(question.types or ())}",
             hint="name types that were recorded with --types, or give --data",
         )
+    required = question.data is None and not of_types
+    if names is None:
+        return open_specs(checkpoint, question, specs, all_required=required)
     offered = {spec.name: spec for spec in specs if spec.name in {entry["name"] for entry in checkpoint.sessions}}
-    for name in names or ():
+    for name in names:
         if name not in offered:
             close = difflib.get_close_matches(name, offered, n=1)
             of = "" if question.types is None else f" with {', '.join(question.types)}"
             hint = f"did you mean {close[0]}?" if close else f"sessions: {_some(list(offered))}"
             raise UsageError(f"--session {name}: no such session{of} in checkpoint and data", hint=hint)
-    chosen = specs if names is None else [offered[name] for name in dict.fromkeys(names)]
-    matched = open_for_checkpoint(
-        chosen,
-        checkpoint.sessions,
-        int(checkpoint.content["context"]),
-        all_required=False,
-        stim=checkpoint.model.reads_stimulus,
-    )
-    for session in matched.sessions:
-        if session.n_scored(question.split) == 0:
-            raise ContractError(
-                f"session {session.name} has no {question.split} frame that can be predicted",
-                hint="ask for another --split, or leave the session out with --session",
-            )
-    if names is None:
-        return matched
-    # sessions that nobody asked for are not missed
-    return replace(matched, notes=tuple(note for note in matched.notes if not note.startswith("not in the data")))
+    chosen = [offered[name] for name in dict.fromkeys(names)]
+    return open_specs(checkpoint, question, chosen, all_required=True, only=names)
 
 
 def _part(session: Session, cids: tuple[int, ...] | None) -> Part:

@@ -27,7 +27,7 @@ def main() -> None:
     try:
         replay(Path(sys.argv[1]), sys.argv[2], wait=_more_to_come)
     except VctrainError as error:
-        print(error.message, file=sys.stderr)
+        sys.stderr.write(f"{error.message}\n")
         raise SystemExit(error.code) from error
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from vctrain import console
 from vctrain.config.schema import Settings
 from vctrain.data.curriculum import alpha
 from vctrain.errors import NumericsError
+from vctrain.progress import TrainingProgress
 from vctrain.runs import directory
 from vctrain.runs.metrics_file import MetricsFile
 from vctrain.training.callbacks.pace import Pace
@@ -34,7 +34,7 @@ class Records(pl.Callback):
         self.curriculum = settings.data.curriculum
         self._best: Scores | None = None
         self.pace, self.energy = pace, energy
-        self.progress = console.TrainingProgress()
+        self.progress = TrainingProgress()
         self.metrics = MetricsFile(run_dir)
         self.started = 0.0
         self._shown: dict[str, str] = {}
