@@ -153,3 +153,21 @@ def window_by_window(twin: LegacyTwin, part: SessionClips) -> Tensor:
 def largest_relative(value: Tensor, expected: Tensor) -> float:
     """Largest difference relative to ``max(|expected|, 1e-6)``."""
     return float(((value - expected).abs() / expected.abs().clamp_min(1e-6)).max().detach())
+
+
+def stored_windows(loaded: Loaded) -> list[SessionClips]:
+    """The windows of the fixture as clips of one scored frame, oldest frame first."""
+    twin, parts = loaded.twin, []
+    for session, units in enumerate(twin.units):
+        stim = loaded.tensor(f"stim_{session}")[:, 0].flip(1)
+        behavior = loaded.tensor(f"behavior_{session}")[:, None].expand(-1, len(LAGS), -1)
+        parts.append(
+            SessionClips(
+                session=session,
+                stim=stim if twin.reads_stimulus else None,
+                robs=torch.zeros(len(stim), 1, units),
+                dfs=torch.ones(len(stim), 1, 1),
+                behavior=behavior,
+            )
+        )
+    return parts

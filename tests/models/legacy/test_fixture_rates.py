@@ -7,10 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from old_checkpoints import BEHAVIOR, IDS, LAGS, SIDE, Loaded, clips, largest_relative, load, window_by_window
+from old_checkpoints import (
+    BEHAVIOR,
+    IDS,
+    LAGS,
+    SIDE,
+    Loaded,
+    clips,
+    largest_relative,
+    load,
+    stored_windows,
+    window_by_window,
+)
 from torch import Tensor
 
-from vctrain.data.clips import SessionClips
 from vctrain.models.legacy.names import current_name
 
 RATES, SHARING, LEARNING = 1e-6, 1e-6, 1e-4
@@ -31,19 +41,7 @@ def test_rates_of_windows(loaded: Loaded) -> None:
 
 def test_rates_of_clips_of_one_scored_frame(loaded: Loaded) -> None:
     twin = loaded.twin
-    parts = []
-    for session, units in enumerate(twin.units):
-        stim = loaded.tensor(f"stim_{session}")[:, 0].flip(1)
-        behavior = loaded.tensor(f"behavior_{session}")[:, None].expand(-1, len(LAGS), -1)
-        parts.append(
-            SessionClips(
-                session=session,
-                stim=stim if twin.reads_stimulus else None,
-                robs=torch.zeros(len(stim), 1, units),
-                dfs=torch.ones(len(stim), 1, 1),
-                behavior=behavior,
-            )
-        )
+    parts = stored_windows(loaded)
     with torch.no_grad():
         found = twin(parts)
     assert twin.context == LAGS[-1]

@@ -6,10 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from old_checkpoints import BEHAVIOR, IDS, LAGS, SIDE, Loaded, clips, largest_relative, load, window_by_window
+from old_checkpoints import (
+    BEHAVIOR,
+    IDS,
+    SIDE,
+    Loaded,
+    clips,
+    largest_relative,
+    load,
+    stored_windows,
+    window_by_window,
+)
 
 from benchmarks.windowed import Windowed
-from vctrain.data.clips import SessionClips
 
 
 @pytest.fixture(scope="module", params=IDS)
@@ -19,19 +28,7 @@ def loaded(request: pytest.FixtureRequest, legacy_fixtures: Path) -> Loaded:
 
 def test_windows_of_the_old_system(loaded: Loaded) -> None:
     twin = loaded.twin
-    parts = []
-    for session, units in enumerate(twin.units):
-        stim = loaded.tensor(f"stim_{session}")[:, 0].flip(1)
-        behavior = loaded.tensor(f"behavior_{session}")[:, None].expand(-1, len(LAGS), -1)
-        parts.append(
-            SessionClips(
-                session=session,
-                stim=stim if twin.reads_stimulus else None,
-                robs=torch.zeros(len(stim), 1, units),
-                dfs=torch.ones(len(stim), 1, 1),
-                behavior=behavior,
-            )
-        )
+    parts = stored_windows(loaded)
     with torch.no_grad():
         found = Windowed(twin)(parts)
     for session, rates in enumerate(found):

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vctrain.data.clips import SessionClips
-from vctrain.data.features import StoredFeatures
 from vctrain.data.intervals import Ints
 from vctrain.data.session import Session
 from vctrain.errors import ContractError, UsageError
@@ -38,27 +37,9 @@ class Replaced(Session):
         self.__dict__.update(session.__dict__)
         self._table, self._row = table, row
 
-    def gather(
-        self,
-        starts: Sequence[int] | Ints,
-        *,
-        context: int | None = None,
-        frames: int,
-        rate_true: bool = False,
-        stim: bool = True,
-        history: int = 0,
-        features: StoredFeatures | None = None,
-    ) -> SessionClips:
+    def gather(self, starts: Sequence[int] | Ints, *, frames: int, **how: Any) -> SessionClips:
         """As of the session, with the other behaviour; what lies beyond the recording stays as it is."""
-        clips = super().gather(
-            starts,
-            context=context,
-            frames=frames,
-            rate_true=rate_true,
-            stim=stim,
-            history=history,
-            features=features,
-        )
+        clips = super().gather(starts, frames=frames, **how)
         assert clips.behavior is not None
         shown = np.asarray(starts)[:, None] + np.arange(frames - clips.behavior.shape[1], frames)
         inside = (shown >= 0) & (shown < self.n_frames)

@@ -152,6 +152,7 @@ class _Tuned:
     by_phase: Floats
 
     def figures(self, rate: float) -> dict[str, float | None]:
+        """What is told of the unit, at ``rate`` frames a second; None where it is not defined."""
         return {
             "peak_lag": known(self.lag),
             "peak_ms": known(1000.0 * self.lag / rate),
