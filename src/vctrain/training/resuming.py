@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from vctrain.errors import ContractError, UsageError
 from vctrain.runs import directory
 from vctrain.runs.checkpoint_files import LAST, Found, is_validated, newest_good, remove_parts
 from vctrain.runs.checkpoints import Checkpoint, read_checkpoint
+from vctrain.runs.events import read_events
 from vctrain.runs.files import write_atomically
 from vctrain.training.engine import world
 from vctrain.training.fit import carry_out, with_absolute_paths
@@ -145,8 +145,7 @@ def branch(checkpoint: Path, settings: Settings, sources: Mapping[str, str], new
 
 def finished_figures(run_dir: Path) -> dict[str, Any]:
     """The figures of a run that is done, as it gave them when it ended."""
-    lines = (run_dir / "events.jsonl").read_text(encoding="utf-8").splitlines()
-    events = [json.loads(line) for line in lines if '"finished"' in line]
+    events = [event for event in read_events(run_dir)[0] if event["event"] == "finished"]
     if not events:
         raise ContractError(f"{run_dir}/events.jsonl tells of no end", hint="vctrain eval-bps gives its figures")
     return {key: value for key, value in events[-1].items() if key not in ("v", "time", "event")} | {

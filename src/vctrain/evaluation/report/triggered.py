@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vctrain.data.session import Session
 from vctrain.evaluation.passes import Predicted
 from vctrain.stats.maps import MapSums, accumulate
+from vctrain.stats.triggered import similarity
 
 NOISE = ("gaborium", "checkerboard", "noise", "flicker")
 """A type of stimulus whose name has one of these in it is noise: its frames do not follow from those before."""
@@ -37,12 +38,8 @@ class Triggered:
 
     def agreement(self) -> Array:
         """Pearson's correlation of the two averages over all lags and pixels, ``(K,)``; NaN below 20 spikes."""
-        found = np.full(self.data.shape[1], np.nan)
-        for unit in range(self.data.shape[1]):
-            a, b = self.data[:, unit].ravel(), self.twin[:, unit].ravel()
-            if self.spikes[unit] >= LEAST_SPIKES and a.std() > 0 and b.std() > 0:
-                found[unit] = np.corrcoef(a, b)[0, 1]
-        return found
+        data, twin = (maps.reshape(*maps.shape[:2], -1) for maps in (self.data, self.twin))
+        return np.where(self.spikes >= LEAST_SPIKES, similarity(data, twin), np.nan)
 
 
 def is_noise(kind: str) -> bool:
