@@ -199,7 +199,8 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
 
 
 def _note_cost(run_dir: Path, devices: int) -> None:
-    directory.update_run(run_dir, cost=cost_of(read_events(run_dir)[0], devices))
+    # where ranks were started by a command, that writes down their end after them
+    directory.update_run(run_dir, cost=cost_of(read_events(run_dir)[0], devices, until=time.time()))
 
 
 def _begin_records(run_dir: Path, going_on: Checkpoint | None) -> None:
