@@ -17,9 +17,9 @@ from vctrain.errors import NumericsError
 from vctrain.metrics.bps import PoissonSums
 from vctrain.models.build import AnyTwin
 from vctrain.training.collected import Collected, nothing, together
+from vctrain.training.counters import loops_at
 from vctrain.training.loss import session_losses, step_loss
 from vctrain.training.optimizer import build_optimizer, parameter_groups
-from vctrain.training.progress import loops_at
 from vctrain.training.regularizers import Matched, kept_from_decay, match, penalties, proximal_step
 from vctrain.training.schedules import Plateau, lr_factor
 from vctrain.training.seeds import step_seed

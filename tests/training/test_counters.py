@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vctrain.training.progress import loops_at
+from vctrain.training.counters import loops_at
 
 
 @given(st.integers(1, 10**6), st.integers(1, 1000), st.integers(1, 8))
