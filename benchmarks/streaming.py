@@ -24,7 +24,7 @@ from benchmarks.published import batch, build, model_config, optimizer
 from benchmarks.windowed import Windowed
 from vctrain.data.clips import ClipBatch
 from vctrain.metrics.bps import PoissonSums
-from vctrain.models.twin import Twin
+from vctrain.models.build import AnyTwin
 from vctrain.training.loaders import EVAL_CLIPS, EVAL_FRAMES
 from vctrain.training.loss import session_losses, step_loss
 
@@ -34,7 +34,7 @@ WIDE = {"train": 4.0, "evaluate": 6.0, "flops": 10.0, "saved": 5.0}
 """What `--smoke` fails below."""
 
 
-def make_step(model: torch.nn.Module, twin: Twin, given: ClipBatch, bf16: bool = False) -> Callable[[], None]:
+def make_step(model: torch.nn.Module, twin: AnyTwin, given: ClipBatch, bf16: bool = False) -> Callable[[], None]:
     """A training step of ``model``, which has the weights of ``twin``."""
     optim = optimizer(twin)
     parameters = list(twin.parameters())
