@@ -1,4 +1,4 @@
-"""Windows of old models with what neighbours share computed once, against every window run by itself: the same rates.
+"""Windows of old models, sharing what neighbours share and skipping taps of zero, against every window by itself.
 
 python -m benchmarks.legacy_windows [--width 0.125] [--pairs 5] [--sessions 1]
 
@@ -11,6 +11,7 @@ rates, relative to the mean rate.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 from typing import Any
 
@@ -21,6 +22,7 @@ from benchmarks.published import batch
 from benchmarks.streaming import SCORED, frames_of, make_evaluation, make_step
 from benchmarks.windowed import Windowed
 from vctrain.config.legacy import read_legacy_config
+from vctrain.models.legacy.convs import LegacyKernelConv
 from vctrain.models.legacy.twin import LegacyTwin
 from vctrain.models.shapes import StoredShape
 
@@ -67,11 +69,20 @@ def build(width: float, recurrent: bool, sessions: int) -> LegacyTwin:
     return LegacyTwin(config, [StoredShape(f"Sim{i:02d}_2025-01-01", 24, 60, 60, 0) for i in range(sessions)])
 
 
+def as_before(twin: LegacyTwin) -> Windowed:
+    """A copy that applies its kernels whole, zero taps included, to every window by itself."""
+    whole = copy.deepcopy(twin)
+    for module in whole.modules():
+        if isinstance(module, LegacyKernelConv):
+            module.live = tuple((0, taps) for taps in module.size)
+    return Windowed(whole)
+
+
 def difference(twin: LegacyTwin) -> float:
     """The largest difference of a rate from that of its window alone, relative to the mean rate."""
     given = batch(twin, 1, 12)
     with torch.no_grad():
-        pairs = zip(twin(given.parts), Windowed(twin)(given.parts), strict=True)
+        pairs = zip(twin(given.parts), as_before(twin)(given.parts), strict=True)
         return max(float((a - b).abs().max() / b.mean()) for a, b in pairs)
 
 
@@ -81,10 +92,11 @@ def measure(options: argparse.Namespace, recurrent: bool) -> dict[str, Any]:
     bars = BARS["with_gru" if recurrent else "without_gru"]
     ours, theirs = batch(twin, 1, SCORED), batch(twin, 1, options.windows)
     each = frames_of(theirs), frames_of(ours)
-    slow, fast = make_step(Windowed(twin), twin, theirs), make_step(twin, twin, ours)
+    before = as_before(twin)
+    slow, fast = make_step(before, before.twin, theirs), make_step(twin, twin, ours)
     train = {**paired(slow, fast, options.pairs, each), "bar": bars["train"]}
     twin.eval()
-    slow, fast = make_evaluation(Windowed(twin), theirs), make_evaluation(twin, ours)
+    slow, fast = make_evaluation(as_before(twin), theirs), make_evaluation(twin, ours)
     evaluate = {**paired(slow, fast, options.pairs, each), "bar": bars["evaluate"]}
     return {"difference": difference(twin), "train": train, "evaluate": evaluate}
 
