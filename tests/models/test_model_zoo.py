@@ -24,7 +24,7 @@ def test_every_model_and_preset_is_in_a_table_once() -> None:
 
 
 def test_tables_are_what_the_models_are_when_built() -> None:
-    assert filled(TEXT) == TEXT, "the page is out of date: PYTHONPATH=tests python tests/models/zoo_table.py"
+    assert filled(TEXT) == TEXT, "the page is out of date: python tests/models/zoo_table.py"
 
 
 def test_a_changed_figure_would_be_noticed() -> None:
