@@ -54,6 +54,15 @@ def test_what_the_page_says_of_families() -> None:
     assert max(sizes, key=lambda name: sizes[name]) == "learned_resnet_wide3_none_convgru_gaussian"
 
 
+def test_what_continues_which_old_config() -> None:
+    old = zoo_table.continued()
+    assert sorted(old) == sorted(set(presets.model_names()) - set(FAMILIES["streaming"]))
+    assert {name: was for name, was in old.items() if was != name} == {
+        "modulator_only_concat_convgru": "modulator_only_convgru"
+    }
+    assert "; continues `modulator_only_convgru` |" in TEXT
+
+
 def test_rates_are_those_of_the_descriptions() -> None:
     assert rates("learned_res_small_30") == rates("retina_small") == [30]
     assert rates("learned_resnet_none_convgru_gaussian") == [120, 240]

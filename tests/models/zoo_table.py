@@ -127,43 +127,42 @@ def continued() -> dict[str, str]:
 
 
 def _model_rows(names: list[str]) -> Iterator[str]:
-    yield "| model | what it is | parts | context | parameters | operations | continues |"
-    yield "|---|---|---|---|---:|---:|---|"
+    yield "| model | what it is | parts | context | parameters | operations |"
+    yield "|---|---|---|---|---:|---:|"
     old = continued()
     for name in names:
         frames, size, cost = measured(name)
         parts = [(part, getattr(model(name), part).type) for part in PARTS]
         core = ", ".join(f"{part} `{kind}`" for part, kind in parts if kind != "none")
+        other = f"; continues `{old[name]}`" if old.get(name, name) != name else ""
         times = " or ".join(f"{1000 * frames / rate:.0f} ms at {rate} Hz" for rate in rates(name))
         cells = (
             f"`{name}`",
-            description(presets.find_model(name)),
+            description(presets.find_model(name)) + other,
             core,
             f"{frames} frames, {times}",
             f"{size:,}",
             operations(cost).strip(),
-            "" if name not in old else "the same" if old[name] == name else f"`{old[name]}`",
         )
         yield "| " + " | ".join(cells) + " |"
 
 
 def _preset_rows() -> Iterator[str]:
-    yield "| preset | for | model | scored frames a step | steps | learning rate | on a CPU | continues |"
-    yield "|---|---|---|---:|---|---|---|---|"
+    yield "| preset | for | model | steps | learning rate | continues |"
+    yield "|---|---|---|---|---|---|"
     for name in presets.names():
         resolved = resolve(name)
         settings = resolved.settings
         data, trainer, optim = settings.data, settings.trainer, settings.optim
         legacy = re.findall(r"# Legacy name: (\w+)", presets.find(name).read_text(encoding="utf-8"))
+        frames = data.batch_clips * data.clip_frames * trainer.accumulate
         scale = "" if settings.start.freeze else f", core {optim.lr * optim.core_lr_scale:g}"
         cells = (
             f"`{name}`",
             description(presets.find(name)),
-            f"`{preset_model(name)}`",
-            f"{data.batch_clips * data.clip_frames * trainer.accumulate:,}",
-            f"{trainer.max_epochs} x {trainer.steps_per_epoch}",
+            f"`{preset_model(name)}`{_quick(name, resolved.overlays)}",
+            f"{trainer.max_epochs} x {trainer.steps_per_epoch} of {frames:,} frames",
             f"{optim.lr:g}{scale}, {optim.schedule}",
-            _quick(name, resolved.overlays),
             f"`{legacy[0]}`" if legacy else "",
         )
         yield "| " + " | ".join(cells) + " |"
@@ -174,7 +173,7 @@ def _quick(name: str, overlays: tuple[str, ...]) -> str:
         return ""
     trainer = resolve(name, overlays=["quick"]).settings.trainer
     chosen = read_mapping(presets.find(name))["overlays"]["quick"].get("model", preset_model(name))
-    return f"`{chosen}`, {trainer.max_epochs} x {trainer.steps_per_epoch}"
+    return f"; quick: `{chosen}`, {trainer.max_epochs} x {trainer.steps_per_epoch} steps"
 
 
 def _hertz(text: str) -> list[int]:
