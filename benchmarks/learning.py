@@ -38,7 +38,7 @@ from vctrain.training.optimizer import build_optimizer, parameter_groups
 from vctrain.training.prepare import Prepared, prepare
 from vctrain.training.validation import ValidationResult
 
-WARM_UP, LOOKS = 50, 16
+WARM_UP, LOOKS = 50, 10
 """Steps until the learning rate is what it stays, and validations, closer together at first."""
 
 
