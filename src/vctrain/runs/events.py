@@ -17,6 +17,7 @@ _RENAMED = {
 _SAME = ("lr", "curriculum_alpha")
 _SHARES = {"session_shares": "share/session", "subject_shares": "share/subject"}
 _PACE = ("frames_per_second", "step_seconds", "data_wait")
+_OF_A_STEP = ("validated", "pictures")
 
 
 def read_events(run_dir: Path, start: int = 0) -> tuple[list[dict[str, Any]], int]:
@@ -43,13 +44,13 @@ def _event(line: bytes) -> dict[str, Any] | None:
 
 
 def that_hold(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The events without the validations of steps that a resumed run took again."""
+    """The events without the validations, and their pictures, of steps that a resumed run took again."""
     held: list[Mapping[str, Any]] = []
     for event in events:
         if event["event"] == "resumed":
             # the validation at that very step is made again if the checkpoint was written before it
             last = event["step"] if event.get("validated", True) else event["step"] - 1
-            held = [e for e in held if e["event"] != "validated" or e["step"] <= last]
+            held = [e for e in held if e["event"] not in _OF_A_STEP or e["step"] <= last]
         held.append(event)
     return held
 
