@@ -13,6 +13,7 @@ _RENAMED = {
     "val_bps_overall": "val/bps_overall",
     "fraction_of_oracle": "val/fraction_of_oracle",
     "train_loss": "train/loss",
+    "aux_loss": "train/aux_loss",
 }
 _SAME = ("lr", "curriculum_alpha")
 _SHARES = {"session_shares": "share/session", "subject_shares": "share/subject"}
@@ -72,8 +73,6 @@ def figures_of(event: Mapping[str, Any], subjects: Mapping[str, str]) -> dict[st
             found[f"pace/{name}"] = value
         elif name in _SAME or name.startswith(("penalty/", _SESSION)):
             found[name] = value
-        elif name.startswith(("loss_", "auxiliary")):
-            found[f"train/{name}"] = value
         if name.startswith(_SESSION) and value is not None:
             by_subject.setdefault(subjects.get(name.removeprefix(_SESSION), ""), []).append(value)
     found |= {f"val_bps_of_subject/{subject}": sum(v) / len(v) for subject, v in by_subject.items() if subject}

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from vctrain.evaluation.inspection import number_in
@@ -40,6 +41,7 @@ def course(rows: Sequence[Mapping[str, str]], subjects: Mapping[str, str]) -> Fi
         over.plot(epochs, values, color=hues[keys[name]], lw=0.9, alpha=0.8, marker=marker, ms=4, label=label)
     over.plot(epochs, _column(rows, "val_bps_overall"), color=INK, lw=2, marker=marker, ms=5, label="overall")
     over.margins(x=0.02)
+    over.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(labelled) <= len(PALETTE):
         over.legend(fontsize=SMALL, frameon=False, loc="best")
     _last(last, rows, names, {name: hues[keys[name]] for name in names})
