@@ -112,7 +112,7 @@ def test_pictures_reach_both_later_and_one_that_is_gone_is_named(tiny_data: Path
     (run / "plots" / "step=000006-spatial.png").unlink()
     capsys.readouterr()
     command("sync", run, "--to", "tensorboard")
-    assert "1 pictures are no longer there, such as plots/step=000006-spatial.png" in capsys.readouterr().err
+    assert "pictures that are no longer there: 1, such as plots/step=000006-spatial.png" in capsys.readouterr().err
     command("sync", run, "--to", "wandb-offline")
     read = EventAccumulator(str(run / "tensorboard"))
     read.Reload()

@@ -58,7 +58,7 @@ def sync(
         total = sum(counts.values())
         results.append({"run": str(run), "to": to.value, "events": total, **counts, "report": report})
         if done.gone:
-            console.warn(f"{run}: {len(done.gone)} pictures are no longer there, such as {done.gone[0]}")
+            console.warn(f"{run}: pictures that are no longer there: {len(done.gone)}, such as {done.gone[0]}")
         if counts or report:
             beside = "" if report is None else f", and the report {report}"
             console.result(
