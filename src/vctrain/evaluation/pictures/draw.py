@@ -14,8 +14,9 @@ from vctrain.evaluation.pictures.course import course
 from vctrain.evaluation.report import learned
 from vctrain.evaluation.report.page import picture
 from vctrain.evaluation.report.parts import Kernels, filters_of, kernels_of, parts_of
+from vctrain.models.build import AnyTwin
 from vctrain.runs import directory
-from vctrain.runs.checkpoints import Checkpoint, read_checkpoint
+from vctrain.runs.checkpoints import read_checkpoint
 from vctrain.runs.events import subjects_of
 from vctrain.runs.files import write_bytes_atomically
 from vctrain.runs.pictures import picture_file, waiting
@@ -45,8 +46,9 @@ def draw_step(run_dir: Path, step: int, path: Path) -> dict[str, str]:
         raise ContractError(
             f"{path} is of step {checkpoint.step}, not {step}", hint="delete it; the run goes on without its pictures"
         )
+    rate_hz = float(checkpoint.sessions[0]["rate_hz"])
     rows = [row for row in rows_of(run_dir) if int(row["step"]) <= step]
-    figures = {"bps": course(rows, subjects_of(run_dir)), **figures_of(checkpoint)}
+    figures = {"bps": course(rows, subjects_of(run_dir)), **figures_of(checkpoint.build(), rate_hz)}
     files = {name: picture_file(step, name) for name in figures}
     for name, figure in figures.items():
         write_bytes_atomically(run_dir / files[name], picture(name, name, "", figure).png)
@@ -55,14 +57,13 @@ def draw_step(run_dir: Path, step: int, path: Path) -> dict[str, str]:
     return files
 
 
-def figures_of(checkpoint: Checkpoint) -> dict[str, Figure]:
+def figures_of(twin: AnyTwin, rate_hz: float) -> dict[str, Figure]:
     """The learned parts of a twin that can be drawn, by name: ``temporal`` and ``spatial`` kernels, and where the
     ``readouts`` of each session lie. What it does not have is left out."""
-    twin = checkpoint.build()
     found: dict[str, Figure] = {}
     temporal, spatial = kernels_of(twin), filters_of(twin)
     if isinstance(temporal, Kernels):
-        found["temporal"] = learned.kernels(temporal, float(checkpoint.sessions[0]["rate_hz"]))
+        found["temporal"] = learned.kernels(temporal, rate_hz)
     if spatial is not None:
         found["spatial"] = learned.filters(spatial)
     if twin.reads_stimulus:
