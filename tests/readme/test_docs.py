@@ -19,7 +19,9 @@ ELSEWHERE = {
     "lab-life.md": "tests/readme/test_lab_life.py",
     "clusters.md": "tests/contracts/test_slurm.py",
     "making-sessions.md": "tests/data/making/test_save_session.py",
-    "migration.md": "tests/runs/migration",
+    "migration.md": "tests/readme/test_migration_page.py",
+    "old-checkpoints.md": "tests/runs/migration",
+    "tutorial.md": "tests/readme/test_tutorial.py",
     "data-format.md": "tests/data/test_dset.py",
 }
 """Pages whose commands need a cluster, or files that only their own tests make."""

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from vctrain.config.components.blocks import Block, ResidualBlock
 from vctrain.errors import UsageError
 from vctrain.models.activations import build_activation
+from vctrain.models.causal import Causal
 from vctrain.models.geometry import Space
 from vctrain.models.kernels import Kernel
 from vctrain.models.norms import build_norm
 from vctrain.models.pooling import build_pool
 
 
-class ConvBlock(nn.Module):
+class ConvBlock(Causal):
     """``(n, C, T, H, W)`` to ``(n, C', T - history, H', W')``: convolution, norm, activation, dropout, pooling.
 
     Time is neither padded nor strided: the output at a frame depends on that frame and the ``history`` before it. A
