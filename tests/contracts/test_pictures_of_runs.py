@@ -97,19 +97,33 @@ def test_only_every_so_many_epochs(tiny_data: Path, tmp_path: Path) -> None:
     assert in_plots(run) == files_of(12)
 
 
-def test_steps_that_are_taken_again_have_their_pictures_once(drawn: Path, tiny_data: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
+def as_far_as_the_first_epoch(drawn: Path, run: Path) -> None:
+    """The run ``drawn`` as if it had been killed, and all its checkpoints but that of the first epoch were damaged."""
     shutil.copytree(drawn, run)
-    before = {path.name: path.read_bytes() for path in (run / "plots").iterdir()}
     for path in (run / "checkpoints").iterdir():
         if not path.name.startswith("epoch=00"):
             path.unlink()
     told = json.loads((run / "run.json").read_text()) | {"state": "running"}
     (run / "run.json").write_text(json.dumps(told))
+
+
+def test_steps_that_are_taken_again_have_their_pictures_once(drawn: Path, tiny_data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    as_far_as_the_first_epoch(drawn, run)
+    before = {path.name: path.read_bytes() for path in (run / "plots").iterdir()}
     resume(run, settings(tiny_data, EVERY), {})
     assert [event["step"] for event in events(run, "pictures")] == [6, 12, 18, 12, 18]
     assert steps_drawn(run) == [6, 12, 18]
     assert {path.name: path.read_bytes() for path in (run / "plots").iterdir()} == before
+
+
+def test_pictures_of_steps_that_no_longer_count_are_gone(drawn: Path, tiny_data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    as_far_as_the_first_epoch(drawn, run)
+    let_wait(run, 18, run / "run.json")
+    resume(run, settings(tiny_data, {**EVERY, "logging.plots_every": 0}), {})
+    assert steps_drawn(run) == [6]
+    assert in_plots(run) == files_of(6)
 
 
 def test_what_was_not_drawn_when_a_run_made_room_is_drawn_when_it_goes_on(
