@@ -9,6 +9,7 @@ from vctrain.data.session import Session
 
 _LENGTHS, _MORE_PARTS = 64, 4
 """How many lengths of trials are divided, and into how many more parts than they must be."""
+_HARDLY_MORE = 1.05
 
 
 def tiles(session: Session, split: str, context: int, frames: int) -> Ints:
@@ -23,8 +24,9 @@ def tiles(session: Session, split: str, context: int, frames: int) -> Ints:
 
 
 def clip_frames(session: Session, split: str, context: int, *, most: int, clips: int) -> int:
-    """The number of scored frames of a clip, at most `most`, with which the fewest frames are read: long clips repeat
-    little context, clips that divide the trials well need little filling. A group has `clips` clips.
+    """The number of scored frames of a clip, at most `most`, with which few frames are read: long clips repeat little
+    context, clips that divide the trials well need little filling. A group has `clips` clips. It is the longest that
+    reads hardly more than the best one: what needs frames after a scored one finds them in its clip.
 
     It depends on the trials of the session alone, so that its figures do not depend on what is evaluated with it.
     """
@@ -39,4 +41,4 @@ def clip_frames(session: Session, split: str, context: int, *, most: int, clips:
     tried = tried[tried <= most]
     number = (-(-scored[:, None] // tried) * times[:, None]).sum(0)
     read = -(-number // clips) * clips * (context + tried)
-    return int(tried[len(tried) - 1 - np.argmin(read[::-1])])
+    return int(tried[read <= _HARDLY_MORE * read.min()].max())
