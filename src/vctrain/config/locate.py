@@ -101,7 +101,7 @@ def is_session_folder(folder: Path) -> bool:
 
 
 def subject_of(session: str, lab: str = "yates") -> str:
-    """The subject a session name starts with; in lab rowley the date comes first.
+    """The subject a session name starts with; in lab rowley the date comes first. Raises UsageError for an empty name.
 
     >>> subject_of("Allen_2022-02-16"), subject_of("Mouse_7_2022-02-16"), subject_of("Salamander_x00y32")
     ('Allen', 'Mouse_7', 'Salamander')

@@ -58,6 +58,10 @@ def evaluate(target: str, *, replicates: int = REPLICATES, **question: Any) -> d
     ``question`` are the fields of `Question`; without ``data``, on the recordings it was trained on, and computed anew
     unless ``fresh=False``. Returns ``{"checkpoint", "split", "notes"}`` and what `figures` returns; a unit without a
     spike on the split has None. Exact on any number of ``devices``.
+
+    Raises ContractError for a checkpoint or recordings that cannot be read or do not fit each other, UsageError for
+    settings that cannot be used, NumericsError for rates that are not finite, FaultError for devices that are not there
+    or a file that cannot be written.
     """
     types = question.pop("types", None)
     asked = Question(**{"fresh": True, **question}, types=None if types is None else tuple(types))
