@@ -39,7 +39,7 @@ def test_a_job_that_runs_out_of_time_is_requeued_until_the_run_is_done(tmp_path:
     }
     walker.write({"twin.sbatch": script_of("twin.sbatch", changes)})
     walker.environment["OMP_NUM_THREADS"] = "1"
-    job = walker.type("sbatch --parsable --time=2 twin.sbatch").strip()
+    job = walker.type("sbatch --parsable --time=2 --signal=USR1@30 twin.sbatch").strip()
     try:
         while (state := field(walker, job, "JobState")) not in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"):
             assert walker.seconds() < MINUTES * 60, state
