@@ -45,15 +45,15 @@ def files_of(page: Path, heading: str) -> dict[str, str]:
 
 
 class Walker:
-    """A folder, and a shell in it that knows this vctrain as ``vctrain``."""
+    """A folder, and a shell in it that knows the vctrain of ``source`` (this one) as ``vctrain``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, source: Path | None = None) -> None:
         self.folder = folder
         self.began = time.monotonic()
         kept = {name: value for name, value in os.environ.items() if not _LAUNCHER.match(name)}
         self.environment = kept | {
             "PATH": f"{self._commands()}:{Path(sys.executable).parent}:{kept['PATH']}",
-            "PYTHONPATH": str(Path(vctrain.__file__).parents[1]),
+            "PYTHONPATH": str(source or Path(vctrain.__file__).parents[1]),
             "VCTRAIN_CACHE": str(folder / "cache"),
         }
 

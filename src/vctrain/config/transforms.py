@@ -164,7 +164,14 @@ AnyOp = SignalOp | StimOp
 POINTWISE = (PixelNorm, Unsqueeze, *get_args(PointwiseOp))
 """Operations on the movie that see one grey value at a time, so 256 values say all about them."""
 
-_SCALAR_FIELD = {"unsqueeze": "value", "mul": "value", "cast": "value", "smooth": "sigma", "diff": "axis"}
+_SCALAR_FIELD = {
+    "unsqueeze": "value",
+    "mul": "value",
+    "cast": "value",
+    "smooth": "sigma",
+    "diff": "axis",
+}
+"""What a single number sets of an operation."""
 
 
 def _tagged(entry: object) -> object:
