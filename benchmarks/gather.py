@@ -37,8 +37,8 @@ from vctrain.training.allocator import keep_freed_memory
 LAGS, CLIP_FRAMES = 25, 64
 N = {"clips": 8, "windows": 256}
 BATCHES = {"clips": 64, "windows": 8}
-"""Batches of vctrain a turn, so that turns are about equally long: half of eight batches ran with cold caches, which one
-batch of the others, two hundred times as long, hardly notices."""
+"""Batches of vctrain a turn, so that turns are about equally long: half of eight batches ran with cold caches, which
+one batch of the others, two hundred times as long, hardly notices."""
 OTHERS = ("by_lags", "contiguous", "by_lags_memory_kept", "contiguous_memory_kept")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,24 @@ from typing import Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 from made_sessions import SIMULATION, settings
+from walks.turns import ALL, whose_turn
 
 from vctrain.config.schema import Settings
 
 # How long an example takes says what else the machine does.
 hypothesis_settings.register_profile("vctrain", deadline=None)
 hypothesis_settings.load_profile("vctrain")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the walks, those whose turn it is by VCTRAIN_WALKS; before markers are looked at, so that all are counted."""
+    turn = os.environ.get("VCTRAIN_WALKS", ALL)
+    walks = {item.nodeid for item in items if item.get_closest_marker("walk")}
+    left_out = walks - whose_turn(walks, turn)
+    if left_out:
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
+        items[:] = [item for item in items if item.nodeid not in left_out]
 
 
 @pytest.fixture(autouse=True)

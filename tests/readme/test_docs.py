@@ -18,6 +18,7 @@ ELSEWHERE = {
     "analyses.md": "tests/readme/test_analyses_page.py",
     "lab-life.md": "tests/readme/test_lab_life.py",
     "clusters.md": "tests/contracts/test_slurm.py",
+    "extending.md": "tests/recipes/test_extending.py",
     "making-sessions.md": "tests/walks/test_walk_own_data.py",
     "migration.md": "tests/walks/test_walk_old_checkpoint.py",
     "data-format.md": "tests/walks/test_walk_own_data.py",
