@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shlex
 import subprocess
 import sys
@@ -44,12 +45,18 @@ def files_of(page: Path, heading: str) -> dict[str, str]:
     return {name: body for _, name, body in _BLOCK.findall(section(page, heading)) if name}
 
 
+def _cpu_seconds() -> float:
+    """Of all commands that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 class Walker:
     """A folder, and a shell in it that knows the vctrain of ``source`` (this one) as ``vctrain``."""
 
     def __init__(self, folder: Path, source: Path | None = None) -> None:
         self.folder = folder
-        self.began = time.monotonic()
+        self._began, self._worked = time.monotonic(), _cpu_seconds()
         kept = {name: value for name, value in os.environ.items() if not _LAUNCHER.match(name)}
         self.environment = kept | {
             "PATH": f"{self._commands()}:{Path(sys.executable).parent}:{kept['PATH']}",
@@ -68,7 +75,12 @@ class Walker:
 
     def seconds(self) -> float:
         """Since the walk began."""
-        return time.monotonic() - self.began
+        return time.monotonic() - self._began
+
+    def seconds_alone(self) -> float:
+        """What the walk would have taken at most with the machine for itself: the time of one core, where that is less
+        than the time that went by."""
+        return min(self.seconds(), _cpu_seconds() - self._worked)
 
     def write(self, files: dict[str, str]) -> None:
         """What a page shows as files."""
