@@ -20,7 +20,7 @@ def test_from_simulated_data_to_a_report(tmp_path: Path) -> None:
     train, look = lines_of(PAGE, "A first run")
     walker.type(look)
     assert not (tmp_path / "runs").exists(), "--dry-run creates nothing"
-    walker.type(train)
+    walker.type(train, limit=3600)
     run = tmp_path / "runs" / "first"
     assert json.loads((run / "run.json").read_text())["state"] == "done"
 

@@ -62,7 +62,7 @@ def _recordings_of(roots: Roots, session: str, types: Sequence[str], some: bool)
             listing = ", ".join(str(path) for path in tried)
             raise ContractError(
                 f"session {session} has no {kind} recording; tried {listing}",
-                hint=f"roots come from {roots.source}; set --data-root, or correct types",
+                hint=f"roots come from {roots.source}; set --data-root, or name types that are there with --types",
             )
         found[kind] = match
     return found
