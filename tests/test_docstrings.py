@@ -126,6 +126,12 @@ def test_the_python_api_says_shapes_units_and_errors(name: str, thing: Any, owne
     assert not missing, f"{name} may raise {missing}"
 
 
+def test_errors_are_found_in_what_a_function_calls() -> None:
+    assert raised_by(api.save_session) >= {"UsageError", "ContractError", "FaultError"}
+    assert raised_by(api.LoadedTwin.predict, api.LoadedTwin) == {"UsageError", "ContractError", "NumericsError"}
+    assert raised_by(api.LoadedTwin.to, api.LoadedTwin) == set()
+
+
 def test_functions_name_the_errors_that_they_raise_themselves() -> None:
     """Those of commands do not: their docstrings are what ``--help`` prints."""
     silent = []
