@@ -209,8 +209,9 @@ def specs_for(checkpoint: Checkpoint, question: Question, *, some: bool = False)
     trained_on = checkpoint.settings.data
     path = question.data or trained_on.path
     if path is None or not Path(path).exists():
+        lacks = "it does not say where its recordings are" if path is None else f"its recordings ({path}) are not there"
         raise ContractError(
-            f"{checkpoint.path}: its recordings ({path}) are not there",
+            f"{checkpoint.path}: {lacks}",
             hint="give --data with the recordings to evaluate on",
         )
     return load_dataset_configs(
