@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +34,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def console_as_it_was() -> Iterator[None]:
-    """What a command was asked to print, and where it logged, is forgotten."""
+    """What a command was asked to print, where it logged, and which signals it no longer listens to, is forgotten."""
+    heard = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGUSR2)}
     yield
     from vctrain import console
 
     console.configure()
+    for number, handler in heard.items():
+        signal.signal(number, handler)
 
 
 @dataclass(frozen=True)
