@@ -1,5 +1,5 @@
 # What CI runs, and its parts.
-.PHONY: check lint test slow walks docs
+.PHONY: check lint test slow walks docs tutorial zoo
 
 check:
 	.ci/run
@@ -23,3 +23,11 @@ walks:
 docs:
 	pip install --quiet -e '.[docs]'
 	mkdocs build --strict
+
+# Runs the notebook (minutes) and makes its page, its figures and the .ipynb anew.
+tutorial:
+	python docs/tutorial/make_page.py --run
+
+# The tables of docs/model-zoo.md.
+zoo:
+	python tests/models/zoo_table.py

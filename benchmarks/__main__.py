@@ -17,6 +17,7 @@ from typing import Any
 
 BENCHMARKS = {
     "streaming": "streaming twin against windows: steps, evaluation, FLOPs, operators, saved activations, bf16",
+    "legacy_windows": "old models: shared work and live taps against every window by itself",
     "gather": "gathering a batch against a slice a sample and default_collate",
     "sampling": "drawing the clips of a step, from 10^5 to 10^9 frames",
     "opening": "from the imports to the first batch of many long sessions",

@@ -8,6 +8,7 @@ from vctrain.config.model import ModelConfig
 from vctrain.config.schema import OptimConfig
 from vctrain.config.yaml_files import read_mapping
 from vctrain.data.clips import ClipBatch, SessionClips
+from vctrain.models.build import AnyTwin
 from vctrain.models.shapes import StoredShape
 from vctrain.models.twin import Twin
 from vctrain.presets import find_model
@@ -40,7 +41,7 @@ def build(config: ModelConfig, sessions: int, units: int = 24, side: int = 60) -
     return Twin(config, [StoredShape(f"Sim{i:02d}_2025-01-01", units, side, side, 0) for i in range(sessions)])
 
 
-def batch(twin: Twin, clips: int, scored: int, side: int = 60) -> ClipBatch:
+def batch(twin: AnyTwin, clips: int, scored: int, side: int = 60) -> ClipBatch:
     """``clips`` clips of ``scored`` scored frames of every session: noise movies, Poisson counts."""
     generator = torch.Generator().manual_seed(1)
     shape = (clips, twin.context + scored, side, side)
@@ -57,7 +58,7 @@ def batch(twin: Twin, clips: int, scored: int, side: int = 60) -> ClipBatch:
     return ClipBatch(0, parts, counts)
 
 
-def optimizer(twin: Twin) -> torch.optim.Optimizer:
+def optimizer(twin: AnyTwin) -> torch.optim.Optimizer:
     """The optimizer that training gives it."""
     settings = OptimConfig()
     return build_optimizer(parameter_groups(twin, settings), settings)

@@ -4,7 +4,7 @@ python -m benchmarks.streaming [--what train,evaluate,flops,operators,saved,bf16
 
 Both sides have the same weights. A streaming clip has 64 scored frames; the reference gets ``--windows`` windows;
 figures are per scored frame. The step is forward, loss, backward, the check for finite gradients and AdamW; evaluation
-is forward and the sums of bits per spike, of clips as long as those of `vctrain eval-bps`, one at a time.
+is forward and the sums of bits per spike, of groups of clips as `vctrain eval-bps` has them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from benchmarks.published import batch, build, model_config, optimizer
 from benchmarks.windowed import Windowed
 from vctrain.data.clips import ClipBatch
 from vctrain.metrics.bps import PoissonSums
-from vctrain.models.twin import Twin
-from vctrain.training.loaders import EVAL_FRAMES
+from vctrain.models.build import AnyTwin
+from vctrain.training.loaders import EVAL_CLIPS, EVAL_FRAMES
 from vctrain.training.loss import session_losses, step_loss
 
 SCORED = 64
@@ -34,7 +34,7 @@ WIDE = {"train": 4.0, "evaluate": 6.0, "flops": 10.0, "saved": 5.0}
 """What `--smoke` fails below."""
 
 
-def make_step(model: torch.nn.Module, twin: Twin, given: ClipBatch, bf16: bool = False) -> Callable[[], None]:
+def make_step(model: torch.nn.Module, twin: AnyTwin, given: ClipBatch, bf16: bool = False) -> Callable[[], None]:
     """A training step of ``model``, which has the weights of ``twin``."""
     optim = optimizer(twin)
     parameters = list(twin.parameters())
@@ -84,7 +84,7 @@ def train(options: argparse.Namespace, sessions: int) -> dict[str, Any]:
 def evaluate(options: argparse.Namespace, sessions: int) -> dict[str, Any]:
     """Seconds of an evaluation per scored frame, session after session on both sides as evaluation has it."""
     twin = build(model_config(options.width), sessions).eval()
-    ours = batch(twin, 1, EVAL_FRAMES)
+    ours = batch(twin, EVAL_CLIPS, EVAL_FRAMES)
     theirs = batch(twin, 1, options.windows)
     single = [ClipBatch(0, (part,), ours.counts) for part in ours.parts]
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from made_offline import history, media, records, rows_of
 from made_runs import LAUNCHER, events, stopping
-from made_sessions import settings
+from made_sessions import MODEL, settings
 
 from benchmarks.same_run import differing
 from vctrain import cli
 from vctrain.errors import FaultError, PreemptedError, UsageError
-from vctrain.evaluation.mirror.replay import replay
+from vctrain.evaluation.mirror.replay import HandedOver, replay
 from vctrain.runs.events import figures_of, read_events, subjects_of
-from vctrain.training import mirrors
+from vctrain.training import beside
 from vctrain.training.fit import train
 from vctrain.training.resuming import resume
 
@@ -31,43 +30,6 @@ def nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*LAUNCHER, "WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", "/nowhere")
-
-
-def records(run: Path) -> Iterator[Any]:
-    """What the files of an offline run hold: a log of protocol buffers in blocks of 32 KiB, as LevelDB writes them."""
-    from wandb.proto import wandb_internal_pb2
-
-    for path in sorted((run / "wandb").glob("offline-run-*/run-*.wandb")):
-        data, place, record = path.read_bytes(), 7, b""
-        while place + 7 <= len(data):
-            if (left := 32768 - place % 32768) < 7:
-                place += left
-                continue
-            _, size, kind = struct.unpack("<IHB", data[place : place + 7])
-            record += data[place + 7 : place + 7 + size]
-            place += 7 + size
-            if kind in (1, 4):
-                read = wandb_internal_pb2.Record()
-                read.ParseFromString(record)
-                record = b""
-                yield read
-
-
-def rows_of(run: Path) -> list[dict[str, Any]]:
-    """The rows of history, in order."""
-    return [
-        {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
-        for record in records(run)
-        if record.WhichOneof("record_type") == "history"
-    ]
-
-
-def history(run: Path) -> dict[int, dict[str, Any]]:
-    """The figures by step."""
-    found: dict[int, dict[str, Any]] = {}
-    for row in rows_of(run):
-        found.setdefault(row["step"], {}).update(row)
-    return found
 
 
 def shown_run(tiny_data: Path, run: Path, **more: object) -> dict[str, Any]:
@@ -86,7 +48,9 @@ def test_an_offline_run_holds_every_figure_and_picture(tiny_data: Path, tiny_run
     for step, figures in said.items():
         assert {"val/bps_overall", "val_bps_of_subject/SimA", "lr", "train/loss", "pace/data_wait"} <= figures.keys()
         assert {name: rows[step][name] for name in figures} == figures
-    assert [step for step, row in rows.items() if "run/path" in row] == [6, 12]
+    for name in ("bps", "temporal", "spatial", "readouts"):
+        drawn = (run / "plots" / f"step=000012-{name}.png").read_bytes()
+        assert media(run, f"pictures/{name}") == [(12, drawn)]
     summary = {
         item.key: json.loads(item.value_json)
         for record in records(run)
@@ -94,7 +58,41 @@ def test_an_offline_run_holds_every_figure_and_picture(tiny_data: Path, tiny_run
         for item in record.summary.update
     }
     assert (summary["state"], summary["val_bps_overall"]) == ("done", result["val_bps_overall"])
-    assert {"config.yaml", "contract.json"} <= {path.name for path in run.rglob("files/*")}
+    for name in ("config.yaml", "contract.json"):
+        (uploaded,) = run.glob(f"wandb/offline-run-*/files/{name}")
+        # of the folder alone: it may be uploaded from elsewhere
+        assert not uploaded.is_symlink()
+        assert uploaded.read_bytes() == (run / name).read_bytes()
+    (said_of_run,) = (r.run for r in records(run) if r.WhichOneof("record_type") == "run")
+    config = {item.key: json.loads(item.value_json) for item in said_of_run.config.update}
+    chosen = settings(tiny_data, SHOWN).model_dump(mode="json")
+    assert {key: config[key] for key in ("optim", "model", "logging")} == {
+        key: chosen[key] for key in ("optim", "model", "logging")
+    }
+
+
+def test_regularizers_curriculum_and_the_auxiliary_loss_have_their_figures(tiny_data: Path, tmp_path: Path) -> None:
+    """Every kind of figure that only some runs have."""
+    run = tmp_path / "run"
+    more = {
+        "model": {**MODEL, "modulator": {"type": "pc", "dims": [4], "hidden": 4, "warmup": 4}},
+        "data.curriculum": {"warmup_steps": 8},
+        "regularization": [{"name": "sparse", "type": "l1", "lambda": 1e-4, "apply_to": ["features"]}],
+        "logging.plots_every": 0,
+    }
+    shown_run(tiny_data, run, **more)
+    rows, said = history(run), events(run, "validated")
+    renamed = {"penalty/sparse": "penalty/sparse", "train/aux_loss": "aux_loss", "curriculum_alpha": "curriculum_alpha"}
+    for event in said:
+        row = rows[event["step"]]
+        assert {name: row[name] for name in renamed} == {name: event[there] for name, there in renamed.items()}
+        assert event["penalty/sparse"] > 0 < event["aux_loss"]
+        of = {s: [v for n, v in event.items() if n.startswith(f"val_bps/{s}")] for s in ("SimA", "SimB")}
+        for subject, values in of.items():
+            assert row[f"val_bps_of_subject/{subject}"] == pytest.approx(sum(values) / len(values))
+        assert row["pace/frames_per_second"] > 0 <= row["pace/data_wait"] < 1
+    assert [rows[step]["curriculum_alpha"] for step in (12, 18)] == [1.0, 1.0]
+    assert rows[6]["curriculum_alpha"] < 1
 
 
 def test_a_resumed_run_has_one_id_and_each_step_once(tiny_data: Path, tmp_path: Path, monkeypatch) -> None:
@@ -132,7 +130,7 @@ def test_no_key_and_no_network_are_one_warning(key, tiny_data: Path, tmp_path: P
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     if key is not None:
         monkeypatch.setenv("WANDB_API_KEY", key)
-    monkeypatch.setattr(mirrors, "PATIENCE", {"done": 2.0 if key else 60.0})
+    monkeypatch.setattr(beside, "PATIENCE", {"done": 2.0 if key else 60.0})
     run = tmp_path / "run"
     assert shown_run(tiny_data, run, **{"logging.wandb": "online"})["steps"] == 18
     said = capsys.readouterr().err
@@ -143,10 +141,10 @@ def test_no_key_and_no_network_are_one_warning(key, tiny_data: Path, tmp_path: P
 def test_sync_hands_over_what_is_missing(tiny_run, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(tiny_run.folder, run)
-    assert replay(run, "wandb-offline")["validated"] == 3
+    assert replay(run, "wandb-offline").events["validated"] == 3
     assert sorted(history(run)) == [6, 12, 18]
-    assert replay(run, "wandb-offline") == {}
-    assert replay(run, "wandb-offline", again=True)["validated"] == 3
+    assert replay(run, "wandb-offline") == HandedOver()
+    assert replay(run, "wandb-offline", again=True).events["validated"] == 3
 
 
 def test_sync_without_a_network_says_what_to_do(tiny_run, tmp_path: Path) -> None:
@@ -155,7 +153,7 @@ def test_sync_without_a_network_says_what_to_do(tiny_run, tmp_path: Path) -> Non
     with pytest.raises(FaultError, match="No API key"):
         replay(run, "wandb")
     # nothing counts as handed over
-    assert replay(run, "wandb-offline")["validated"] == 3
+    assert replay(run, "wandb-offline").events["validated"] == 3
 
 
 def test_tensorboard_has_the_figures(tiny_run, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def test_same_settings_and_seed_give_the_same_run(tiny_run, tmp_path) -> None:
 def two_processes(tiny_data, tmp_path_factory):
     """Two steps of the tiny twin on two processes: the run directory and its result."""
     changes = {"trainer.max_epochs": 1, "trainer.steps_per_epoch": 2, "trainer.devices": 2, "optim.warmup_steps": 0}
+    changes["logging.plots_every"] = 1
     folder = tmp_path_factory.mktemp("ddp") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
@@ -46,7 +47,7 @@ def test_two_processes_train_and_leave_one_record(two_processes) -> None:
     assert run["state"] == "done"
     assert len((folder / "metrics.csv").read_text().splitlines()) == 2
     events = [json.loads(line)["event"] for line in (folder / "events.jsonl").read_text().splitlines()]
-    assert (events.count("created"), events.count("validated"), events.count("finished")) == (1, 1, 1)
+    assert [events.count(kind) for kind in ("created", "validated", "pictures", "finished")] == [1, 1, 1, 1]
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -212,3 +212,36 @@ def test_what_does_not_fit_is_refused():
         ConvBlock(
             Block.model_validate({"channels": 1, "pool": {"type": "adaptiveavg", "size": 6}}), Space(3, Geometry(5))
         )
+
+
+@pytest.mark.parametrize("gain", [False, True])
+@pytest.mark.parametrize(
+    "pool", [{"type": "max", "kernel": 3, "stride": 2}, {"type": "max"}, {"type": "adaptivemax", "size": 3}]
+)
+def test_rectified_maxima_are_maxima_of_what_was_rectified(pool, gain):
+    """Values and gradients are those of pooling last, as the order of the block says."""
+    torch.manual_seed(0)
+    activation = {"type": "splitrelu", "trainable_gain": gain}
+    settings = {"channels": 3, "kernel": [2, 3, 3], "norm": "grn", "activation": activation, "pool": pool}
+    block = ConvBlock(Block.model_validate(settings), Space(2, Geometry(9)))
+    with torch.no_grad():
+        for parameter in block.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    x = torch.randn(2, 2, 4, 9, 9)
+    found = block(x)
+    expected = block.pool(block.activation(block.norm(block._convolve(x))))
+    assert torch.equal(found, expected)
+    weights = torch.randn_like(found)
+    gradients = [torch.autograd.grad((y * weights).sum(), list(block.parameters())) for y in (found, expected)]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_dropout_is_drawn_before_the_pool():
+    torch.manual_seed(0)
+    pool = {"type": "max", "kernel": 2, "stride": 2}
+    settings = {"channels": 50, "kernel": [1, 3, 3], "activation": {"type": "splitrelu"}, "dropout": 0.5, "pool": pool}
+    block = ConvBlock(Block.model_validate(settings), Space(1, Geometry(9))).train()
+    dead = (block(torch.randn(1, 1, 1, 9, 9)) == 0).all(4).all(3)
+    assert 0.2 < float(dead.float().mean()) < 0.8
+    assert not bool((block.eval()(torch.randn(1, 1, 1, 9, 9)) == 0).all(4).all(3).any())

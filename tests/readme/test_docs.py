@@ -20,7 +20,9 @@ ELSEWHERE = {
     "clusters.md": "tests/contracts/test_slurm.py",
     "extending.md": "tests/recipes/test_extending.py",
     "making-sessions.md": "tests/walks/test_walk_own_data.py",
-    "migration.md": "tests/walks/test_walk_old_checkpoint.py",
+    "migration.md": "tests/readme/test_migration_page.py",
+    "old-checkpoints.md": "tests/walks/test_walk_old_checkpoint.py",
+    "tutorial.md": "tests/readme/test_tutorial.py",
     "data-format.md": "tests/walks/test_walk_own_data.py",
 }
 """Pages whose commands need a cluster, or files that only their own tests make."""

@@ -33,6 +33,17 @@ def test_a_start_that_was_killed_while_it_opened_the_sessions_is_told_from_the_n
     assert seconds_spent(events, START + 902) == pytest.approx(2 + 2)
 
 
+@pytest.mark.parametrize("kind", ["pictures", "reported"])
+def test_what_others_write_into_a_run_takes_no_time_of_it(kind: str) -> None:
+    ended = [(0, "created", {}), opened(1), validated(11, 10, 0.1), (12, "finished", {})]
+    late = (5000, kind, {"step": 10})
+    assert seconds_spent(events_of(*ended, late), START + 9000) == pytest.approx(12)
+    killed = events_of(*ended[:3], late, opened(6000), (6003, "preempted", {}), late)
+    assert seconds_spent(killed, None) == pytest.approx(11 + 3)
+    alone = events_of(late)
+    assert seconds_spent(alone, START + 9000) is None
+
+
 def test_pace_is_that_of_the_last_validations_of_this_start() -> None:
     slow = [validated(100.0 * n, 10 * n, 0.1) for n in range(1, 4)]
     fast = [validated(300 + 20.0 * n, 30 + 10 * n, 0.1) for n in range(1, 7)]

@@ -12,7 +12,7 @@ from readme.readme_commands import README
 from walks.walking import DOCS, Walker, lines_of
 
 pytestmark = pytest.mark.walk
-PAGE = DOCS / "migration.md"
+PAGE = DOCS / "old-checkpoints.md"
 FIXTURES = Path(os.environ.get("VCTRAIN_SHARED", README.parent.parent / "shared")) / "fixtures"
 OLD = FIXTURES / "legacy" / "d03_active_gaborium_resnet_convgrumod"
 RECORDINGS = FIXTURES / "dsets"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -114,8 +115,22 @@ def eval_bps(
     if out is not None:
         console.note(f"wrote {', '.join(str(path) for path in write_results(results, out))}")
     if report is not None:
-        write_report(report, results, targets, question, sys.argv)
+        written = write_report(report, results, targets, question, sys.argv)
         console.note(f"wrote {report / 'report.html'} and the figures of it")
+        for page in written[:1]:
+            _tell_runs(results, page)
     if console.json_mode():
         shown = results[0] if len(results) == 1 else {"results": results}
         console.emit_json({"ok": True, "command": "eval-bps", **shown})
+
+
+def _tell_runs(results: Sequence[Mapping[str, Any]], page: Path) -> None:
+    """Write the report down in the runs that it is of, and say what can be done with that."""
+    from vctrain.runs.reports import note_report
+
+    told = [note_report(Path(result["checkpoint"]), page) for result in results]
+    for run, why_not in dict.fromkeys(found for found in told if found is not None):
+        if why_not is not None:
+            console.note(f"{run} could not be told of the report: {why_not}")
+        elif (run / "wandb").is_dir():
+            console.note(f"vctrain sync {run} uploads the report to Weights & Biases")

@@ -34,7 +34,8 @@ def sync(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Hand over what a run's events.jsonl holds and the other side does not have yet.
+    """Hand over what a run's events.jsonl holds and the other side does not have yet, with pictures and the newest
+    report.
 
     A run has one id there, however often it was resumed or synced.
 
@@ -51,11 +52,18 @@ def sync(
     for run in runs:
         if not (run / "run.json").is_file():
             raise UsageError(f"{run} is no run directory", hint="name directories such as runs/NAME")
-        counts = replay(run, to.value, again=again)
-        results.append({"run": str(run), "to": to.value, "events": sum(counts.values()), **counts})
-        if counts:
-            events, validations = sum(counts.values()), counts.get("validated", 0)
-            console.result(f"{run}: {events} events, {validations} of them validations, to {to.value}")
+        done = replay(run, to.value, again=again)
+        counts = done.events
+        report = None if done.report is None else str(done.report)
+        total = sum(counts.values())
+        results.append({"run": str(run), "to": to.value, "events": total, **counts, "report": report})
+        if done.gone:
+            console.warn(f"{run}: pictures that are no longer there: {len(done.gone)}, such as {done.gone[0]}")
+        if counts or report:
+            beside = "" if report is None else f", and the report {report}"
+            console.result(
+                f"{run}: {total} events, {counts.get('validated', 0)} of them validations{beside}, to {to.value}"
+            )
         else:
             console.result(f"{run}: {to.value} has everything already; --all hands it over again")
     if console.json_mode():

@@ -28,11 +28,6 @@ _RULES: tuple[_Rule, ...] = (
         (f"logging.{name}", lambda s: s.logging.wandb != "off", "logging.wandb=online or offline")
         for name in ("project", "entity", "group", "tags")
     ),
-    (
-        "logging.plots_every",
-        lambda s: s.logging.wandb != "off" or s.logging.tensorboard,
-        "logging.wandb or tensorboard",
-    ),
     ("simulation", lambda s: s.data.path is None, "no --data"),
 )
 """A setting (or all below it), when it has an effect, and what it needs."""

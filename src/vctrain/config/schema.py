@@ -155,7 +155,8 @@ class StartConfig(Config):
 
 
 class LoggingConfig(Config):
-    """Where the records of a run are shown beside its own directory; nothing that fails there ends a run."""
+    """Pictures of a run while it trains, and where its records are shown beside its own directory; nothing that fails
+    there ends a run."""
 
     wandb: Literal["off", "offline", "online"] = "off"
     """Weights & Biases; `offline` keeps its files in the run directory."""
@@ -166,8 +167,8 @@ class LoggingConfig(Config):
     tags: tuple[str, ...] = ()
     tensorboard: bool = False
     """Write event files for TensorBoard into the run directory; needs `pip install 'vctrain[tensorboard]'`."""
-    plots_every: NonNegativeInt = 10
-    """Validations between two pictures; 0: none."""
+    plots_every: NonNegativeInt = 5
+    """Epochs between two sets of pictures of the twin, in the run directory and wherever the run is shown; 0: none."""
 
 
 class Settings(Config):

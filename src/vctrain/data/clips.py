@@ -52,6 +52,29 @@ class SessionClips:
         }
         return replace(self, **moved)
 
+    def piece(self, start: int, stop: int, before: bool = True) -> SessionClips:
+        """The scored frames [start, stop) of the clips, with as much context as they have or, without ``before``, with
+        none but the counts before each frame."""
+        scored = self.robs.shape[1]
+
+        def frames(name: str, context: bool) -> torch.Tensor | None:
+            values: torch.Tensor | None = getattr(self, name)
+            if values is None:
+                return None
+            lead = values.shape[1] - scored
+            return values[:, start if context else lead + start : lead + stop]
+
+        return replace(
+            self,
+            stim=frames("stim", before),
+            behavior=frames("behavior", before),
+            features=frames("features", before),
+            robs=self.robs[:, start:stop],
+            dfs=self.dfs[:, start:stop],
+            rate_true=frames("rate_true", True),
+            history=frames("history", True),
+        )
+
     def pin_memory(self) -> SessionClips:
         """The same clips in page-locked memory, from which a copy to a GPU does not wait."""
         pinned = {name: value.pin_memory() for name in _TENSORS if (value := getattr(self, name)) is not None}

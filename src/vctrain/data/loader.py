@@ -92,8 +92,9 @@ class TrainLoader:
 class EvalLoader:
     """Every scored frame of a split exactly once, in groups of one canonical shape and fixed order.
 
-    A group is `clips` clips of `frames` frames of one session; the last of a session is filled up with clips that count
-    nothing. Whole groups go to ranks in turn, so that the digits do not depend on the number of processes.
+    A group is `clips` clips of one session of `frames` frames, one number or that of each session; the last of a
+    session is filled up with clips that count nothing. Whole groups go to ranks in turn, so that the digits do not
+    depend on the number of processes.
     """
 
     def __init__(
@@ -102,19 +103,21 @@ class EvalLoader:
         split: str,
         *,
         context: int,
-        frames: int = 120,
+        frames: int | Sequence[int] = 120,
         clips: int = 8,
         rank: int = 0,
         world_size: int = 1,
         rate_true: bool = False,
         reads: Reads = EVERYTHING,
     ) -> None:
-        self.sessions, self.split, self.context, self.frames = tuple(sessions), split, context, frames
+        self.sessions, self.split, self.context = tuple(sessions), split, context
+        self.frames = (frames,) * len(sessions) if isinstance(frames, int) else tuple(frames)
+        """Scored frames of a clip of each session."""
         self.clips, self.rank, self.world_size = clips, rank, world_size
         self.rate_true, self.reads = rate_true, reads
         self._groups: list[tuple[int, Ints]] = []
         for index, session in enumerate(self.sessions):
-            starts = tiles(session, split, context, frames)
+            starts = tiles(session, split, context, self.frames[index])
             self._groups += [(index, starts[first : first + clips]) for first in range(0, len(starts), clips)]
 
     @property
@@ -132,6 +135,10 @@ class EvalLoader:
         """The groups with these numbers, gathered ahead of time."""
         return _ahead(self.batch, groups)
 
+    def frames_of(self, group: int) -> int:
+        """Scored frames of a clip of the group with number `group`."""
+        return self.frames[self._groups[group][0]]
+
     def starts(self, group: int) -> tuple[int, Ints]:
         """The session of the group with number `group`, and the first scored frame of each of its clips; those that
         only fill it up are left out."""
@@ -146,7 +153,7 @@ class EvalLoader:
         part = session.gather(
             filled,
             context=self.context,
-            frames=self.frames,
+            frames=self.frames_of(group),
             rate_true=self.rate_true,
             stim=self.reads.stim,
             history=self.reads.history,
@@ -155,7 +162,7 @@ class EvalLoader:
         if missing:
             part = _only(part, np.arange(self.clips) < len(starts))
         counts = torch.zeros(len(self.sessions), dtype=torch.float64)
-        counts[index] = float(session.clip_entries(starts, self.frames, self.context))
+        counts[index] = float(session.clip_entries(starts, self.frames_of(group), self.context))
         return ClipBatch(group, (part,), counts)
 
 

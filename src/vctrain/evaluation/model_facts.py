@@ -41,7 +41,7 @@ def model_facts(checkpoint: Checkpoint, twin: AnyTwin) -> dict[str, Any]:
     seen: dict[str, Tensor] = {}
     with _watched(list(_parts(twin)), seen, inputs=False):
         try_clip(checkpoint, twin)
-    short, long = _flops(twin, shape, _SHORT), _flops(twin, shape, _LONG)
+    short, long = clip_flops(twin, shape, _SHORT), clip_flops(twin, shape, _LONG)
     per_frame = {part: (long[part] - count) // (_LONG - _SHORT) for part, count in short.items()}
     start = max(short[""] - _SHORT * per_frame[""], 0)
     return {
@@ -121,8 +121,8 @@ def _clip(twin: AnyTwin, shape: StoredShape, scored: int, seed: int = 0) -> _Cli
     return _Clip(part, stim)
 
 
-def _flops(twin: AnyTwin, shape: StoredShape, scored: int) -> dict[str, int]:
-    """Operations of one clip, in all (``""``) and by part."""
+def clip_flops(twin: AnyTwin, shape: StoredShape, scored: int) -> dict[str, int]:
+    """Operations of one clip of ``scored`` scored frames of a session of ``shape``, in all (``""``) and by part."""
     clip = _clip(twin, shape, scored).part
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         twin([clip])

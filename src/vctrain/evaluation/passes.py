@@ -78,7 +78,7 @@ def predictions(
     def is_wanted(group: int) -> bool:
         starts = loader.starts(group)[1].tolist()
         pairs = zip(starts, kinds_of(group), strict=True)
-        return wanted is None or any(wanted(start, start + loader.frames, kind) for start, kind in pairs)
+        return wanted is None or any(wanted(start, start + loader.frames_of(group), kind) for start, kind in pairs)
 
     columns = slice(None) if units is None else list(units)
     for batch in loader.batches([group for group in range(loader.n_groups) if is_wanted(group)]):

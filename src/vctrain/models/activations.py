@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -42,8 +43,15 @@ class SplitReLU(nn.Module):
         self.on_gain = nn.Parameter(torch.ones(())) if learned else None
 
     def forward(self, x: Tensor) -> Tensor:
-        on = F.relu(x)
-        return torch.cat([on if self.on_gain is None else on * self.on_gain.abs(), F.relu(-x)], dim=1)
+        return self._joined(x, -x)
+
+    def of_largest(self, x: Tensor, largest: Callable[[Tensor], Tensor]) -> Tensor:
+        """``largest(self(x))`` where that takes a maximum of each channel: rectification keeps the order of values."""
+        return self._joined(largest(x), largest(-x))
+
+    def _joined(self, up: Tensor, down: Tensor) -> Tensor:
+        on = F.relu(up)
+        return torch.cat([on if self.on_gain is None else on * self.on_gain.abs(), F.relu(down)], dim=1)
 
 
 _POINTWISE: dict[str, type[nn.Module]] = {

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vctrain.config.components.frontends import DynamicalAdaptation
 from vctrain.models.adapter import GREY_RANGE, MEAN_GREY
+from vctrain.models.causal import Causal
 from vctrain.models.geometry import Space
 from vctrain.models.registry import builds
 from vctrain.models.temporal import filtered
@@ -25,7 +26,7 @@ def gamma_filter(frames: int, tau: Tensor, n: Tensor) -> Tensor:
 
 
 @builds(DynamicalAdaptation)
-class AdaptationStage(nn.Module):
+class AdaptationStage(Causal):
     """``(n, 1, T, H, W)`` contrast to ``(n, 1, T - length + 1, H, W)``: ``alpha * y / (1 + beta * z)`` (Clark et al.
     2013), less the response to mean grey, so that mean grey is zero before and after.
 

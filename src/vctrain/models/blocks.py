@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from vctrain.config.components.blocks import Block, ResidualBlock
 from vctrain.errors import UsageError
-from vctrain.models.activations import build_activation
+from vctrain.models.activations import SplitReLU, build_activation
+from vctrain.models.causal import Causal
 from vctrain.models.geometry import Space
 from vctrain.models.kernels import Kernel
 from vctrain.models.norms import build_norm
 from vctrain.models.pooling import build_pool
 
 
-class ConvBlock(nn.Module):
+class ConvBlock(Causal):
     """``(n, C, T, H, W)`` to ``(n, C', T - history, H', W')``: convolution, norm, activation, dropout, pooling.
 
     Time is neither padded nor strided: the output at a frame depends on that frame and the ``history`` before it. A
@@ -84,7 +85,14 @@ class ConvBlock(nn.Module):
         return y if self.pointwise is None else F.conv3d(y, self.pointwise(), self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.pool(self.dropout(self.activation(self.norm(self._convolve(x))))))
+        y = self.norm(self._convolve(x))
+        if self.pool.largest and isinstance(self.activation, SplitReLU) and not self._drops():
+            # the same values and gradients, without writing out what is pooled away
+            return self.activation.of_largest(y, self.pool)
+        return cast(Tensor, self.pool(self.dropout(self.activation(y))))
+
+    def _drops(self) -> bool:
+        return self.training and not isinstance(self.dropout, nn.Identity)
 
 
 def projection(channels: int, out: int) -> nn.Module:

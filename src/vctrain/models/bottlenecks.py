@@ -13,6 +13,7 @@ from vctrain.config.components.convnets import X3D, Bottlenecks
 from vctrain.config.components.norms import NoNorm
 from vctrain.models.activations import build_activation
 from vctrain.models.blocks import ConvBlock, projection
+from vctrain.models.causal import Causal, Past, resume_all
 from vctrain.models.geometry import Space
 from vctrain.models.pooling import Gate
 
@@ -24,7 +25,7 @@ def keep_branch(branch: Tensor, skipped: float) -> Tensor:
     return branch * (kept / (1 - skipped)).to(branch.dtype)
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Causal):
     """``(n, C, T, H, W)`` to ``(n, C', T - history, H', W')``: each channel over time, each channel over space (with
     the stride), to more channels, back to ``C'``; the input is added at the frames and positions that are left.
 
@@ -94,3 +95,8 @@ class BottleneckStage(nn.Module):
         for unit in self.units:
             x = unit(x)
         return cast(Tensor, self.gate(x))
+
+    def resume(self, x: Tensor, *, past: Past) -> tuple[Tensor, Past]:
+        """As `Causal.resume`, with what each bottleneck keeps."""
+        x, past = resume_all(self.units, x, past)
+        return self.gate(x), past

@@ -14,6 +14,7 @@ from vctrain.config.components.convnets import X3D, Bottlenecks, DenseNet, ResNe
 from vctrain.models.activations import build_activation
 from vctrain.models.blocks import ConvBlock, DenseConvBlock, ResidualConvBlock
 from vctrain.models.bottlenecks import BottleneckStage
+from vctrain.models.causal import Past, resume_all
 from vctrain.models.geometry import Space
 from vctrain.models.registry import builds
 
@@ -59,3 +60,10 @@ class Convnet(nn.Module):
             again = self.checkpointing and self.training
             x = checkpoint(block, x, use_reentrant=False) if again else block(x)
         return cast(Tensor, self.final_activation(x))
+
+    def resume(self, x: Tensor, *, past: Past) -> tuple[Tensor, Past]:
+        """As `Causal.resume`, with what stem and blocks keep: none computes a frame twice."""
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+        stages = [*self.blocks] if self.stem is None else [self.stem, *self.blocks]
+        x, past = resume_all(stages, x, past)
+        return self.final_activation(x), past

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vctrain.config.components.frontends import ConvFrontend, LearnableTemporal
 from vctrain.models.blocks import ConvBlock
+from vctrain.models.causal import Causal, Past
 from vctrain.models.geometry import Space
 from vctrain.models.kernels import Kernel
 from vctrain.models.registry import builds
@@ -92,7 +93,7 @@ def coarse(size: int) -> Tensor:
 
 
 @builds(LearnableTemporal)
-class TemporalBank(nn.Module):
+class TemporalBank(Causal):
     """``(n, 1, T, H, W)`` to ``(n, channels, T - taps + 1, H, W)``: causal and unpadded, oldest frame first.
 
     With ``split_mp`` the first half of the channels filters the fine band of each frame, what its coarse band leaves,
@@ -146,3 +147,7 @@ class ConvFrontendStage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.block(x)
         return y
+
+    def resume(self, x: Tensor, *, past: Past) -> tuple[Tensor, Past]:
+        """That of the block."""
+        return self.block.resume(x, past=past)

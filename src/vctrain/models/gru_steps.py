@@ -11,8 +11,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight
 
 
-def gru_states(drives: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """States after each frame, ``(n, T, hidden, H, W)``, from a state of zero.
+def gru_states(drives: Tensor, weight: Tensor, bias: Tensor, start: Tensor | None = None) -> Tensor:
+    """States after each frame, ``(n, T, hidden, H, W)``, from a state of zero, or from ``start`` ``(n, hidden, H, W)``,
+    to which no gradient goes.
 
     ``drives`` ``(n, T, 3 * hidden, H, W)`` is what the input gives to update gate, reset gate and candidate, ``weight``
     ``(3 * hidden, hidden, k, k)`` the kernels on the state, ``bias`` ``(hidden,)`` is added to what the candidate's
@@ -21,7 +22,7 @@ def gru_states(drives: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     kind = drives.device.type
     precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
     with torch.autocast(kind, enabled=False):
-        states: Tensor = _Steps.apply(drives.float(), weight, bias, precision, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
+        states: Tensor = _Steps.apply(drives.float(), weight, bias, start, precision, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
     return states
 
 
@@ -32,14 +33,21 @@ class _Steps(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, drives: Tensor, weight: Tensor, bias: Tensor, precision: torch.dtype, differentiated: bool
+        ctx: Any,
+        drives: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        start: Tensor | None,
+        precision: torch.dtype,
+        differentiated: bool,
     ) -> Tensor:
         n, _, _, height, width = drives.shape
         hidden = weight.shape[1]
         kernels, padding = weight.to(precision), weight.shape[-1] // 2
         shift = bias.view(-1, 1, 1)
         into_gates, into_candidate = drives.split([2 * hidden, hidden], dim=2)
-        state = drives.new_zeros(n, hidden, height, width)
+        assert start is None or not differentiated, "the backward pass starts from a state of zero"
+        state = drives.new_zeros(n, hidden, height, width) if start is None else start
         states, gates, recurrents, candidates = [], [], [], []
         for to_gates, to_candidate in zip(into_gates.unbind(1), into_candidate.unbind(1), strict=True):
             pushed = F.conv2d(state.to(precision), kernels, padding=padding).float()
@@ -63,7 +71,7 @@ class _Steps(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
         weight, states, gates, recurrent, candidate = ctx.saved_tensors
         kernels, padding = weight.to(ctx.precision), weight.shape[-1] // 2
         before = torch.cat([torch.zeros_like(states[:, :1]), states[:, :-1]], dim=1)
@@ -90,4 +98,4 @@ class _Steps(torch.autograd.Function):
         of_weight = conv2d_weight(*flat, padding=padding).to(weight.dtype)
         of_bias = pushed[:, :, 2 * hidden :].sum((0, 1, 3, 4))
         of_drives = torch.cat([pushed[:, :, : 2 * hidden], ahead * to_candidate], dim=2)
-        return of_drives, of_weight, of_bias, None, None
+        return of_drives, of_weight, of_bias, None, None, None

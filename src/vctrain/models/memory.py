@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vctrain.models.causal import Past
 from vctrain.models.gru_steps import gru_states
 
 
@@ -47,7 +48,12 @@ class GRU(GatedUnit):
         self.candidate_bias = nn.Parameter(torch.zeros(hidden))
 
     def forward(self, x: Tensor) -> Tensor:
-        return gru_states(self.drives(x), self.state_weight, self.candidate_bias).transpose(1, 2)
+        return self.resume(x, past=None)[0]
+
+    def resume(self, x: Tensor, *, past: Past) -> tuple[Tensor, Past]:
+        """From the state of the last frame before."""
+        states = gru_states(self.drives(x), self.state_weight, self.candidate_bias, past)
+        return states.transpose(1, 2), states[:, -1]
 
 
 class LSTM(GatedUnit):
@@ -63,11 +69,15 @@ class LSTM(GatedUnit):
         nn.init.ones_(self.input_conv.bias.data[hidden : 2 * hidden])
 
     def forward(self, x: Tensor) -> Tensor:
-        output = torch.zeros(len(x), self.hidden, *x.shape[3:], device=x.device)
-        cell, outputs = torch.zeros_like(output), []
+        return self.resume(x, past=None)[0]
+
+    def resume(self, x: Tensor, *, past: Past) -> tuple[Tensor, Past]:
+        """From output and cell of the last frame before."""
+        zeros = torch.zeros(len(x), self.hidden, *x.shape[3:], device=x.device)
+        (output, cell), outputs = past or (zeros, zeros), []
         for drive in self.drives(x).unbind(1):
             into, forget, new, out = (drive.float() + self.pushed(output).float()).chunk(4, dim=1)
             cell = torch.sigmoid(forget) * cell + torch.sigmoid(into) * torch.tanh(new)
             output = torch.sigmoid(out) * torch.tanh(cell)
             outputs.append(output)
-        return torch.stack(outputs, dim=2)
+        return torch.stack(outputs, dim=2), (output, cell)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vctrain.config.components.modulators import BehaviorReader, Concat, Film, Stn
+from vctrain.models.causal import Causal
 from vctrain.models.geometry import Space
 from vctrain.models.perceptron import Perceptron
 from vctrain.models.registry import builds
@@ -57,11 +58,12 @@ def beside(x: Tensor, encoded: Tensor) -> Tensor:
 
 
 @builds(Concat)
-class ConcatModulator(nn.Module):
+class ConcatModulator(Causal):
     """``(n, C, T, H, W)`` with the encoded behaviour of each frame appended at every position."""
 
     def __init__(self, config: Concat, space: Space, behavior_dim: int, some_without: bool) -> None:
         super().__init__()
+        self.history = 0
         self.encoder = BehaviorEncoder(config, behavior_dim, some_without)
         self.out = Space(space.channels + self.encoder.out, space.geometry)
 
@@ -70,11 +72,12 @@ class ConcatModulator(nn.Module):
 
 
 @builds(Film)
-class FilmModulator(nn.Module):
+class FilmModulator(Causal):
     """Feature-wise linear modulation (Perez et al. 2018): ``x * (1 + scale) + shift``, identity at the start."""
 
     def __init__(self, config: Film, space: Space, behavior_dim: int, some_without: bool) -> None:
         super().__init__()
+        self.history = 0
         self.encoder = BehaviorEncoder(config, behavior_dim, some_without)
         self.scale = nn.Linear(self.encoder.out, space.channels)
         self.shift = nn.Linear(self.encoder.out, space.channels)
@@ -90,7 +93,7 @@ class FilmModulator(nn.Module):
 
 
 @builds(Stn)
-class SpatialTransformer(nn.Module):
+class SpatialTransformer(Causal):
     """Each frame's map moved by an affine map that its behaviour chooses (Jaderberg et al. 2015), and blended:
     ``alpha * moved + (1 - alpha) * x``, with ``alpha`` of each channel in 0..1 from behaviour too.
 
@@ -100,6 +103,7 @@ class SpatialTransformer(nn.Module):
 
     def __init__(self, config: Stn, space: Space, behavior_dim: int, some_without: bool) -> None:
         super().__init__()
+        self.history = 0
         self.encoder = BehaviorEncoder(config, behavior_dim, some_without)
         self.theta = nn.Linear(self.encoder.out, 6)
         self.alpha = nn.Linear(self.encoder.out, space.channels)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vctrain.config.components.modulators import BehaviorGRU, PredictiveCoding
+from vctrain.models.causal import Past
 from vctrain.models.geometry import Space
 from vctrain.models.memory import GRU
 from vctrain.models.modulator import BehaviorEncoder, beside
@@ -29,8 +30,12 @@ class ConvGRUModulator(nn.Module):
         self.out = Space(config.hidden, space.geometry)
 
     def forward(self, x: Tensor, encoded: Tensor) -> Tensor:
-        states: Tensor = self.unit(beside(self.norm(x), encoded))
-        return states[:, :, self.warmup :].to(x.dtype)
+        return self.resume(x, encoded, past=None)[0]
+
+    def resume(self, x: Tensor, encoded: Tensor, *, past: Past) -> tuple[Tensor, Past]:
+        """As `Causal.resume`, from the state of the unit; only its start has a warm-up."""
+        states, kept = self.unit.resume(beside(self.norm(x), encoded), past=past)
+        return states[:, :, self.warmup if past is None else 0 :].to(x.dtype), kept
 
 
 @builds(PredictiveCoding)
@@ -54,9 +59,18 @@ class PredictiveCodingModulator(nn.Module):
         self.errors: Tensor | None = None
 
     def forward(self, x: Tensor, encoded: Tensor) -> Tensor:
-        states = self.unit(beside(self.norm(x[:, :, :-1]), encoded[:, :-1]))
-        # The state after frame t - 1 predicts frame t.
-        actual = x[:, :, self.warmup :]
-        errors: Tensor = actual - self.predict(states[:, :, self.warmup - 1 :])
+        return self.resume(x, encoded, past=None)[0]
+
+    def resume(self, x: Tensor, encoded: Tensor, *, past: Past) -> tuple[Tensor, Past]:
+        """As `Causal.resume`, from the state of the unit and what it is to read next; only its start has a warm-up."""
+        read = beside(self.norm(x), encoded)
+        # The state after frame t - 1 predicts frame t: the last frame waits for the next call.
+        state, waiting = (None, None) if past is None else past
+        before = read[:, :, :-1] if waiting is None else torch.cat([waiting, read[:, :, :-1]], dim=2)
+        states, state = self.unit.resume(before, past=state)
+        first = self.warmup if past is None else 0
+        actual = x[:, :, first:]
+        errors: Tensor = actual - self.predict(states[:, :, max(first - 1, 0) :])
         self.errors = errors if self.training else None
-        return torch.cat([actual, errors.to(x.dtype)], dim=1) if self.concat_error else errors
+        out = torch.cat([actual, errors.to(x.dtype)], dim=1) if self.concat_error else errors
+        return out, (state, read[:, :, -1:])

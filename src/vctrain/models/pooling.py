@@ -13,7 +13,10 @@ from vctrain.models.kernels import Kernel
 
 
 class Pooling(nn.Module):
-    """A pool; ``out`` is the geometry it writes, `average` the plain mean over the same windows, for shortcuts."""
+    """A pool; ``out`` is the geometry it writes, `average` the plain mean over the same windows, for shortcuts, and
+    ``largest`` whether it takes a maximum."""
+
+    largest = False
 
     def __init__(self, out: Geometry) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vctrain.config.components.recurrent import ConvGRU, ConvLSTM
+from vctrain.models.causal import Past, resume_all
 from vctrain.models.geometry import Space
 from vctrain.models.memory import GRU, LSTM
 from vctrain.models.norms import ChannelRMS
@@ -31,7 +32,10 @@ class RecurrentStage(nn.Module):
         self.out = Space(space.channels + config.hidden, space.geometry)
 
     def forward(self, x: Tensor) -> Tensor:
-        state = self.norm(x)
-        for unit in self.units:
-            state = unit(state)
-        return torch.cat([x[:, :, self.warmup :], state[:, :, self.warmup :].to(x.dtype)], dim=1)
+        return self.resume(x, past=None)[0]
+
+    def resume(self, x: Tensor, *, past: Past) -> tuple[Tensor, Past]:
+        """As `Causal.resume`, from the states of the units; only their start has a warm-up."""
+        states, kept = resume_all(self.units, self.norm(x), past)
+        first = self.warmup if past is None else 0
+        return torch.cat([x[:, :, first:], states[:, :, first:].to(x.dtype)], dim=1), kept

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vctrain.config import transforms
 from vctrain.config.components.frontends import TemporalBasis
 from vctrain.data.signals import basis_matrix
 from vctrain.errors import UsageError
+from vctrain.models.causal import Causal
 from vctrain.models.geometry import Space
 from vctrain.models.registry import builds
 from vctrain.models.temporal import filtered
@@ -49,7 +50,7 @@ def basis_kernels(config: TemporalBasis) -> Tensor:
 
 
 @builds(TemporalBasis)
-class TemporalBasisStage(nn.Module):
+class TemporalBasisStage(Causal):
     """``(n, 1, T, H, W)`` to ``(n, functions, T - history, H, W)``; nothing learns."""
 
     bank: Tensor

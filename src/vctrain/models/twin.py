@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from vctrain.config.model import ModelConfig
 from vctrain.data.clips import SessionClips
 from vctrain.errors import ContractError
 from vctrain.models.adapter import SessionAdapter, adapted, contrast, contrasts
+from vctrain.models.causal import Past
 from vctrain.models.components import build
 from vctrain.models.fitting import adapters_of, behavior_width, check_behavior_alone, check_output
 from vctrain.models.geometry import Geometry, Space
@@ -27,6 +28,12 @@ from vctrain.models.shapes import StoredShape as StoredShape
 
 LEAST_RATE = 1e-4
 """Spikes a bin: what a silent unit starts from."""
+
+FRAMES_AT_ONCE = 192
+"""Scored frames of all clips that go through the twin together without a gradient: what a layer writes for them still
+fits into the caches of a processor (docs/performance.md)."""
+LEAST_AT_ONCE = 24
+"""Scored frames of a clip: a memory's steps are the slower the fewer clips take them together."""
 
 
 def context_of(config: ModelConfig) -> int:
@@ -86,17 +93,40 @@ class Twin(nn.Module):
         return self.config.history.num_lags
 
     def forward(self, parts: Sequence[SessionClips]) -> list[Tensor]:
-        x = self._seen(parts) if self.reads_stimulus else self._blank(parts)
+        scored = parts[0].robs.shape[1]
+        frames = max(FRAMES_AT_ONCE // sum(part.n_clips for part in parts), LEAST_AT_ONCE)
+        if torch.is_grad_enabled() or self.training or scored <= frames:
+            return self._pass(parts, _run, self.context)
+        kept: dict[nn.Module, Past] = {}
+
+        def resume(stage: Any, *inputs: Tensor) -> Tensor:
+            y, kept[stage] = stage.resume(*inputs, past=kept.get(stage))
+            return cast(Tensor, y)
+
+        rates = [
+            self._pass(
+                [part.piece(start, min(start + frames, scored), before=start == 0) for part in parts],
+                resume,
+                self.context if start == 0 else 0,
+            )
+            for start in range(0, scored, frames)
+        ]
+        return [torch.cat(of_one, dim=1) for of_one in zip(*rates, strict=True)]
+
+    def _pass(self, parts: Sequence[SessionClips], run: Callable[..., Tensor], context: int) -> list[Tensor]:
+        """Rates of clips with ``context`` frames before the scored ones: all that is needed, or none where ``run`` has
+        stages go on from the frames before."""
+        x = self._seen(parts, run, context) if self.reads_stimulus else self._blank(parts, context)
         if self.modulator is not None:
-            x = self.modulator(x, self._encode_behavior(parts, x.shape[2]))
+            x = run(self.modulator, x, self._encode_behavior(parts, x.shape[2]))
             self._auxiliary = self._prediction_errors(parts)
-        x = x if self.recurrent is None else self.recurrent(x)
+        x = x if self.recurrent is None else run(self.recurrent, x)
         sizes = [part.n_clips for part in parts]
         masks = masks_of([self._readout(part.session) for part in parts])
         drives = [self._drive(*of_one) for of_one in zip(parts, x.split(sizes), masks, strict=True)]
         return self._rates(parts, drives)
 
-    def _seen(self, parts: Sequence[SessionClips]) -> Tensor:
+    def _seen(self, parts: Sequence[SessionClips], run: Callable[..., Tensor], context: int) -> Tensor:
         """What leaves the convnet, ``(n, C, T, h, w)``: of the stimuli, or computed beforehand."""
         stored = [part.features for part in parts if part.features is not None]
         if stored:
@@ -104,11 +134,11 @@ class Twin(nn.Module):
             return torch.cat(stored).permute(0, 4, 1, 2, 3)
         stimuli = adapted([self.adapters[part.session] for part in parts], contrasts(parts))
         x = torch.cat(stimuli) if len(stimuli) > 1 else stimuli[0]
-        return self._vision(x[:, None, self.context - self.config.core_history :])
+        return self._vision(x[:, None, max(context - self.config.core_history, 0) :], run)
 
-    def _vision(self, x: Tensor) -> Tensor:
-        x = x if self.frontend is None else self.frontend(x)
-        return x if self.convnet is None else self.convnet(x)
+    def _vision(self, x: Tensor, run: Callable[..., Tensor]) -> Tensor:
+        x = x if self.frontend is None else run(self.frontend, x)
+        return x if self.convnet is None else run(self.convnet, x)
 
     @property
     def vision_history(self) -> int:
@@ -127,9 +157,10 @@ class Twin(nn.Module):
     def see(self, part: SessionClips) -> Tensor:
         """What leaves the convnet of clips with `vision_history` frames of context, ``(n, L, h, w, C)``: the
         `SessionClips.features` of later passes."""
-        return self._vision(self.adapters[part.session](contrast(part))[:, None]).permute(0, 2, 3, 4, 1)
+        x = self.adapters[part.session](contrast(part))[:, None]
+        return self._vision(x, _run).permute(0, 2, 3, 4, 1)
 
-    def _blank(self, parts: Sequence[SessionClips]) -> Tensor:
+    def _blank(self, parts: Sequence[SessionClips], context: int) -> Tensor:
         """What stands where a stimulus would, ``(n, 1, T, 1, 1)``: ones."""
         for part in parts:
             if part.behavior is None:
@@ -137,7 +168,7 @@ class Twin(nn.Module):
                     f"session {self.names[part.session]}: no behavior in its clips, and this twin reads nothing else",
                     hint="add a behavior transform to its dataset config, or leave the session out",
                 )
-        frames = parts[0].robs.shape[1] + self.config.core_history
+        frames = parts[0].robs.shape[1] + min(context, self.config.core_history)
         return torch.ones(sum(part.n_clips for part in parts), 1, frames, 1, 1, device=parts[0].robs.device)
 
     def _encode_behavior(self, parts: Sequence[SessionClips], frames: int) -> Tensor:
@@ -233,6 +264,10 @@ class Twin(nn.Module):
                 unused.extend(encoder.net.parameters())
         zero = torch.zeros((), device=next(self.parameters()).device)
         return zero + sum((p.flatten()[0] * 0.0 for p in unused if p.requires_grad), start=zero)
+
+
+def _run(stage: Any, *inputs: Tensor) -> Tensor:
+    return cast(Tensor, stage(*inputs))
 
 
 def _stage(config: Component, space: Space, *inputs: Any) -> tuple[Any, Space]:

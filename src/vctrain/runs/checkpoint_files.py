@@ -148,7 +148,7 @@ def is_validated(checkpoint: Checkpoint) -> bool:
 
 def remove_parts(run_dir: Path) -> None:
     """Remove what a killed process was writing; only for who holds the lock."""
-    for folder in (Path(run_dir), Path(run_dir) / "checkpoints"):
+    for folder in (Path(run_dir), Path(run_dir) / "checkpoints", Path(run_dir) / "plots"):
         for part in folder.glob(".*.part"):
             part.unlink(missing_ok=True)
 

@@ -13,10 +13,12 @@ _RENAMED = {
     "val_bps_overall": "val/bps_overall",
     "fraction_of_oracle": "val/fraction_of_oracle",
     "train_loss": "train/loss",
+    "aux_loss": "train/aux_loss",
 }
 _SAME = ("lr", "curriculum_alpha")
 _SHARES = {"session_shares": "share/session", "subject_shares": "share/subject"}
 _PACE = ("frames_per_second", "step_seconds", "data_wait")
+_OF_A_STEP = ("validated", "pictures")
 
 
 def read_events(run_dir: Path, start: int = 0) -> tuple[list[dict[str, Any]], int]:
@@ -43,13 +45,13 @@ def _event(line: bytes) -> dict[str, Any] | None:
 
 
 def that_hold(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The events without the validations of steps that a resumed run took again."""
+    """The events without the validations, and their pictures, of steps that a resumed run took again."""
     held: list[Mapping[str, Any]] = []
     for event in events:
         if event["event"] == "resumed":
             # the validation at that very step is made again if the checkpoint was written before it
             last = event["step"] if event.get("validated", True) else event["step"] - 1
-            held = [e for e in held if e["event"] != "validated" or e["step"] <= last]
+            held = [e for e in held if e["event"] not in _OF_A_STEP or e["step"] <= last]
         held.append(event)
     return held
 
@@ -71,8 +73,6 @@ def figures_of(event: Mapping[str, Any], subjects: Mapping[str, str]) -> dict[st
             found[f"pace/{name}"] = value
         elif name in _SAME or name.startswith(("penalty/", _SESSION)):
             found[name] = value
-        elif name.startswith(("loss_", "auxiliary")):
-            found[f"train/{name}"] = value
         if name.startswith(_SESSION) and value is not None:
             by_subject.setdefault(subjects.get(name.removeprefix(_SESSION), ""), []).append(value)
     found |= {f"val_bps_of_subject/{subject}": sum(v) / len(v) for subject, v in by_subject.items() if subject}

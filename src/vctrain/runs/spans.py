@@ -8,6 +8,8 @@ from typing import Any
 
 ENDS = ("finished", "preempted", "interrupted", "failed")
 """Events that end a start of a run; after a kill there is none."""
+BESIDE = ("pictures", "reported")
+"""Events that others than the training write, also when it has ended: they say nothing about how long it took."""
 _FIRST = ("created", "branched", "opened")
 _RECENT = 5
 """Validations that tell the present pace."""
@@ -16,13 +18,18 @@ _RECENT = 5
 def starts(events: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
     """The events of each start of the run: what a command wrote from opening the sessions to its end."""
     current: list[Mapping[str, Any]] = []
-    for event in events:
+    for event in of_training(events):
         if current and _begins(event, current):
             yield current
             current = []
         current.append(event)
     if current:
         yield current
+
+
+def of_training(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The events without those `BESIDE` the training."""
+    return [event for event in events if event["event"] not in BESIDE]
 
 
 def _begins(event: Mapping[str, Any], current: Sequence[Mapping[str, Any]]) -> bool:
@@ -44,7 +51,7 @@ def seconds_spent(events: Sequence[Mapping[str, Any]], until: float | None) -> f
     spent = [(times[0], times[-1]) for start in starts(events) if (times := _times(start))]
     if not spent:
         return None
-    if events[-1]["event"] not in ENDS and until is not None:
+    if of_training(events)[-1]["event"] not in ENDS and until is not None:
         begun, last = spent[-1]
         spent[-1] = begun, max(last, until)
     return sum(end - begin for begin, end in spent)

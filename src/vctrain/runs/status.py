@@ -127,7 +127,7 @@ def _status_of(member: Member, now: float) -> Status:
 
 def _is_whole(event: Mapping[str, Any]) -> bool:
     """Whether an event holds what is read from its kind; files get damaged."""
-    needed = {"resumed": ("step",), "validated": ("step", "epoch")}.get(event["event"], ())
+    needed = {"resumed": ("step",), "validated": ("step", "epoch"), "pictures": ("step",)}.get(event["event"], ())
     return all(_whole(event.get(name)) is not None for name in needed)
 
 

@@ -99,7 +99,9 @@ def measure(settings: Settings, prepared: Prepared, sample: Sample = THOROUGH) -
     with isolate_rng():
         trainer.fit(module, train_dataloaders=loader, val_dataloaders=val_loader)
     step, chunk = timer.seconds
-    return step, chunk * -(-val_loader.n_groups // world_size)
+    # the chunks that were timed are those of the first session; others are in proportion to their frames
+    frames = [val_loader.context + val_loader.frames_of(group) for group in range(val_loader.n_groups)]
+    return step, chunk * sum(frames) / frames[0] / world_size
 
 
 def measure_rank(settings: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from vctrain.training.budget import SOURCE, fitted
 from vctrain.training.callbacks.boundaries import Boundaries
 from vctrain.training.callbacks.checkpoints import Checkpoints
 from vctrain.training.callbacks.pace import Pace
+from vctrain.training.callbacks.pictures import Pictures
 from vctrain.training.callbacks.records import Records
 from vctrain.training.callbacks.watchdog import Watchdog
 from vctrain.training.engine import build_trainer, leave, world
@@ -158,7 +159,9 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
     stored |= {"start": prepared.begun}
     module = TwinModule(twin, settings, stored)
     accumulate, per_epoch = settings.trainer.accumulate, settings.trainer.steps_per_epoch
-    checkpoints = Checkpoints(run_dir, settings.checkpoint.keep_best, rank)
+    path = None if going_on is None else going_on.path
+    checkpoints = Checkpoints(run_dir, settings.checkpoint.keep_best, rank, path)
+    pictures = Pictures(run_dir, settings.logging.plots_every, checkpoints, rank)
     boundaries = Boundaries(run_dir, settings, checkpoints, stop_time())
     on = prepared.accelerator, settings.trainer.devices, settings.trainer.nodes
     energy = EnergyMeter(prepared.accelerator, settings.trainer.devices)
@@ -171,7 +174,7 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
         nodes=settings.trainer.nodes,
         precision=settings.trainer.precision,
         silence_minutes=settings.trainer.silence_minutes,
-        callbacks=_callbacks(settings, watchdog, records.pace, records, boundaries, checkpoints),
+        callbacks=_callbacks(settings, watchdog, records.pace, records, pictures, boundaries, checkpoints),
         # Lightning would not even begin a run without steps left, and its last validation may be missing.
         max_epochs=settings.trainer.max_epochs + at_end,
         limit_train_batches=per_epoch * accumulate,
@@ -182,15 +185,21 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
     kept = {} if prepared.features is None else fill(prepared.features, twin, sessions, rank, world_size)
     train_loader = training_loader(settings, prepared, rank, lambda: trainer.global_step, kept)
     val_loader = validation_loader(sessions, "val", twin, rank, world_size, features=kept)
-    path = None if going_on is None else str(going_on.path)
     if rank == 0:
         directory.update_run(run_dir, hardware=hardware(*on))
         afterwards.callback(_note_cost, run_dir, settings.trainer.devices * settings.trainer.nodes)
         afterwards.callback(Mirrors(run_dir, settings.logging).close)
+        # before them: they show what is drawn last, too
+        afterwards.callback(pictures.close)
     afterwards.callback(boundaries.close)
     with _faults_named(settings, prepared, run_dir, watchdog), closing(watchdog):
         try:
-            trainer.fit(module, train_dataloaders=train_loader, val_dataloaders=val_loader, ckpt_path=path)
+            trainer.fit(
+                module,
+                train_dataloaders=train_loader,
+                val_dataloaders=val_loader,
+                ckpt_path=None if path is None else str(path),
+            )
         except PreemptedError:
             leave()
             raise

@@ -8,13 +8,14 @@ from vctrain.config.schema import Settings
 from vctrain.data.features import StoredFeatures
 from vctrain.data.loader import EvalLoader, Reads, TrainLoader
 from vctrain.data.session import Session
+from vctrain.data.tiles import clip_frames
 from vctrain.models.build import AnyTwin
 from vctrain.training.prepare import Prepared
 
-EVAL_FRAMES = 240
+EVAL_FRAMES = 480
 EVAL_CLIPS = 4
-"""The one canonical shape of evaluation chunks: the digits of a figure must not depend on the batch size or the
-ranks."""
+"""The clips of evaluation and the most frames that each scores: fixed, as the digits of a figure must not depend on the
+batch size or the ranks. How many it is follows from the trials of the session."""
 
 
 def reads_of(twin: AnyTwin, features: Mapping[int, StoredFeatures] | None = None) -> Reads:
@@ -56,11 +57,12 @@ def validation_loader(
 
     ``context`` is the twin's own, or a longer one.
     """
+    context = twin.context if context is None else max(context, twin.context)
     return EvalLoader(
         sessions,
         split=split,
-        context=twin.context if context is None else max(context, twin.context),
-        frames=EVAL_FRAMES,
+        context=context,
+        frames=[clip_frames(session, split, context, most=EVAL_FRAMES, clips=EVAL_CLIPS) for session in sessions],
         clips=EVAL_CLIPS,
         rank=rank,
         world_size=world_size,

@@ -16,7 +16,6 @@ from vctrain.config.model import ModelConfig
 from vctrain.errors import ContractError, UsageError
 from vctrain.models.build import build_twin, context_of
 from vctrain.models.legacy import twin as legacy_twin
-from vctrain.models.legacy.clipping import cut
 from vctrain.models.legacy.readouts import MaskReadout
 from vctrain.models.legacy.twin import LegacyTwin
 from vctrain.models.shapes import StoredShape
@@ -115,7 +114,9 @@ def test_what_leaves_the_convnet_can_be_computed_beforehand(name: str) -> None:
     assert (twin.seen_before, twin.vision_history) == (0, twin.context)
     parts = [clips(twin, session, n=1 + session, behavior=behavior) for session in (0, 1)]
     with torch.no_grad():
-        seen = [torch.cat([twin.see(cut(part, t, 2)) for t in range(0, part.robs.shape[1], 2)], 1) for part in parts]
+        seen = [
+            torch.cat([twin.see(part.piece(t, t + 2)) for t in range(0, part.robs.shape[1], 2)], 1) for part in parts
+        ]
         assert all(s.shape[2:] == twin.seen_shape(part.session) for s, part in zip(seen, parts, strict=True))
         beforehand = [replace(part, stim=None, features=s) for part, s in zip(parts, seen, strict=True)]
         for live, stored in zip(twin(parts), twin(beforehand), strict=True):

@@ -6,34 +6,16 @@ input does, which is when the training has ended, however it did.
 
 from __future__ import annotations
 
-import os
-import select
-import signal
 import sys
 from pathlib import Path
 
-from vctrain.errors import VctrainError
+from vctrain.evaluation.beside import more_to_come, run_beside
 from vctrain.evaluation.mirror.replay import replay
-
-LOOK_SECONDS = 1.0
 
 
 def main() -> None:
     """Follow a run; what ends it too early is the last line on standard error."""
-    # signals that tell a job to save are for the training; this ends after it
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
-    os.nice(10)
-    try:
-        replay(Path(sys.argv[1]), sys.argv[2], wait=_more_to_come)
-    except VctrainError as error:
-        sys.stderr.write(f"{error.message}\n")
-        raise SystemExit(error.code) from error
-
-
-def _more_to_come() -> bool:
-    ready, _, _ = select.select([sys.stdin], [], [], LOOK_SECONDS)
-    return not (ready and not os.read(sys.stdin.fileno(), 1))
+    run_beside(lambda: replay(Path(sys.argv[1]), sys.argv[2], wait=more_to_come))
 
 
 if __name__ == "__main__":

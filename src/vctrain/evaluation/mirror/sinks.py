@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from matplotlib.figure import Figure
+import numpy as np
 from PIL import Image
 
 from vctrain.config.schema import LoggingConfig
@@ -25,8 +24,11 @@ class Sink(Protocol):
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         """Figures of a validation."""
 
-    def picture(self, step: int, name: str, figure: Figure) -> None:
-        """A picture."""
+    def picture(self, step: int, name: str, file: Path) -> None:
+        """A picture, from its PNG."""
+
+    def report(self, step: int, page: Path) -> bool:
+        """The report of an evaluation; whether it is shown there."""
 
     def summary(self, facts: Mapping[str, Any]) -> None:
         """What is known of the run as a whole."""
@@ -62,7 +64,14 @@ class WandbSink:
                 mode="offline" if mode == "offline" else "online",
                 resume=None if mode == "offline" else "allow",
                 config={**settings, "versions": run["versions"], "git": run["git"]},
-                settings=wandb.Settings(console="off", init_timeout=INIT_SECONDS, silent=True, disable_git=True),
+                settings=wandb.Settings(
+                    console="off",
+                    init_timeout=INIT_SECONDS,
+                    silent=True,
+                    disable_git=True,
+                    # an offline run is whole where it is uploaded from, which may be elsewhere
+                    symlink=False,
+                ),
             )
         except wandb.Error as error:
             hint = "see to network and wandb login, then vctrain sync RUN; --to wandb-offline needs neither"
@@ -78,10 +87,14 @@ class WandbSink:
         """One row of history."""
         self.run.log({**figures, "step": step})
 
-    def picture(self, step: int, name: str, figure: Figure) -> None:
+    def picture(self, step: int, name: str, file: Path) -> None:
         """An image."""
-        # given a figure, the client would turn it into something else, and asks for pyplot
-        self.run.log({name: self._wandb.Image(_image(figure)), "step": step})
+        self.run.log({name: self._wandb.Image(str(file)), "step": step})
+
+    def report(self, step: int, page: Path) -> bool:
+        """A page that is shown among the run's charts."""
+        self.run.log({"report": self._wandb.Html(page.read_text(encoding="utf-8"), inject=False), "step": step})
+        return True
 
     def summary(self, facts: Mapping[str, Any]) -> None:
         """The run's summary."""
@@ -92,12 +105,6 @@ class WandbSink:
         self.run.finish(exit_code=int(failed))
         # only when its service has ended is everything on the disk
         self._wandb.teardown()
-
-
-def _image(figure: Figure) -> Image.Image:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=100)
-    return Image.open(file)
 
 
 class TensorBoardSink:
@@ -113,9 +120,13 @@ class TensorBoardSink:
         for name, value in figures.items():
             self.writer.add_scalar(name, value, step)
 
-    def picture(self, step: int, name: str, figure: Figure) -> None:
+    def picture(self, step: int, name: str, file: Path) -> None:
         """An image."""
-        self.writer.add_figure(name, figure, step)
+        self.writer.add_image(name, np.asarray(Image.open(file).convert("RGB")), step, dataformats="HWC")
+
+    def report(self, step: int, page: Path) -> bool:
+        """It shows no pages."""
+        return False
 
     def summary(self, facts: Mapping[str, Any]) -> None:
         """A table of text."""

@@ -1,4 +1,4 @@
-"""How do the learned parts of a twin look: temporal kernels, adapters, places of readouts?"""
+"""How do the learned parts of a twin look: temporal and spatial kernels, adapters, places of readouts?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from vctrain.evaluation.report.parts import Kernels, Part
+from vctrain.evaluation.report.parts import Array, Filters, Kernels, Part
 from vctrain.evaluation.style import INK, MUTED, PALETTE, SMALL, colours, title
 
 MOST_KERNELS = 24
@@ -41,12 +41,51 @@ def kernels(found: Kernels, rate_hz: float) -> Figure:
     return figure
 
 
-def fields(parts: Sequence[Part]) -> Figure:
-    """Where the masks of each session's units lie in its patch, outlined at one standard deviation."""
-    shown = parts[:MOST_FIELDS]
-    columns = min(max(len(shown), 3), 4)
+def filters(found: Filters) -> Figure:
+    """Spatial kernels as images, each filter on a scale of its own (red: positive): a column of its inputs, or, with
+    one input, all side by side. The first 16 filters and 12 inputs, or 48 of one input, where there are more."""
+    alone = found.values.shape[1] == 1
+    shown = found.values[:48] if alone else found.values[:16, :12]
+    shown = shown / np.maximum(np.abs(shown).max((1, 2, 3), keepdims=True), 1e-12)
+    columns = min(len(shown), 16)
+    tiles = (shown if alone else shown.swapaxes(0, 1)).reshape(-1, *shown.shape[2:])
+    rows = -(-len(tiles) // columns)
+    mosaic, middles = _side_by_side(tiles, rows, columns)
+    inch = min(0.75, 8.8 / columns)
+    figure = Figure(figsize=(max(6.0, inch * columns + 1.2), inch * rows + 0.9), layout="constrained")
+    axes = figure.subplots()
+    axes.set_anchor("W")
+    of, inputs = found.values.shape[:2]
+    said = f"{len(shown)} of {of} filters" + ("" if alone else f", {shown.shape[1]} of {inputs} input channels")
+    title(axes, f"First spatial kernels: {said}" + (", strongest tap in time" if found.taps > 1 else ""))
+    axes.imshow(mosaic, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+    axes.set_yticks(middles[0], [str(row * columns if alone else row) for row in range(rows)])
+    axes.set_xticks(middles[1], [str(column) for column in range(columns)])
+    axes.set_xlabel("filter", fontsize=SMALL)
+    axes.set_ylabel("first filter" if alone else "input channel", fontsize=SMALL)
+    axes.tick_params(length=0)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_visible(False)
+    return figure
+
+
+def _side_by_side(tiles: Array, rows: int, columns: int) -> tuple[Array, tuple[Array, Array]]:
+    """Images ``(n, h, w)`` row by row with a pixel between them, and the middles of rows and columns."""
+    height, width = (side + 1 for side in tiles.shape[1:])
+    mosaic = np.full((rows * height + 1, columns * width + 1), np.nan)
+    for number, tile in enumerate(tiles):
+        top, left = number // columns * height + 1, number % columns * width + 1
+        mosaic[top : top + height - 1, left : left + width - 1] = tile
+    return mosaic, (np.arange(rows) * height + height / 2, np.arange(columns) * width + width / 2)
+
+
+def fields(parts: Sequence[Part], most: int = MOST_FIELDS) -> Figure:
+    """Where the masks of each session's units lie in its patch, outlined at one standard deviation; the first ``most``
+    sessions."""
+    shown = parts[:most]
+    columns = min(max(len(shown), 3), 4 if most <= MOST_FIELDS else 6)
     rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(_WIDTH, 0.4 + 2.75 * rows), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 0.4 + 11.0 / columns * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()

@@ -1,4 +1,4 @@
-"""What has a twin learned that can be drawn: temporal kernels, adapters of sessions, places of readouts?"""
+"""What has a twin learned that can be drawn: temporal and spatial kernels, adapters of sessions, places of readouts?"""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from vctrain.models.adapter import SessionAdapter
 from vctrain.models.build import AnyTwin
 from vctrain.models.frontend import TemporalBank
 from vctrain.models.geometry import Geometry
+from vctrain.models.kernels import Kernel
 from vctrain.models.legacy.adapter import OldAdapter
 from vctrain.models.legacy.convs import LegacyKernelConv
 from vctrain.models.legacy.temporal import HeadTemporal, OldTemporal
@@ -34,6 +35,14 @@ class Kernels:
 
     values: Array
     about: str
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Spatial kernels ``(filters, inputs, height, width)`` of a convolution, each at its strongest tap in time."""
+
+    values: Array
+    taps: int
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,20 @@ def kernels_of(twin: AnyTwin) -> Kernels | str:
     if frontend is None:
         return "This twin has no frontend, so it has no kernels in time alone; its convnet reads the stimulus itself."
     return f"The frontend of this twin ({twin.config.frontend.type}) has no kernels in time alone."
+
+
+def filters_of(twin: AnyTwin) -> Filters | None:
+    """The spatial kernels of the first convolution that looks at more than one pixel; None where there is none."""
+    for stage in (twin.frontend, twin.convnet):
+        for module in () if stage is None else stage.modules():
+            if not isinstance(module, Kernel | LegacyKernelConv):
+                continue
+            with torch.no_grad():
+                weights = _plain(module() if isinstance(module, Kernel) else module.kernel())
+            if weights.ndim == 5 and max(weights.shape[-2:]) > 1:
+                strongest = np.square(weights).sum((1, 3, 4)).argmax(1)
+                return Filters(weights[np.arange(len(weights)), :, strongest], weights.shape[2])
+    return None
 
 
 def parts_of(twin: AnyTwin, names: Sequence[str]) -> list[Part]:

@@ -20,9 +20,10 @@ from vctrain.evaluation.report.page import Picture, Section, pictures, render
 from vctrain.evaluation.report.page import picture as drawn
 from vctrain.runs.directory import versions
 from vctrain.runs.files import write_new
+from vctrain.runs.reports import PAGE
 from vctrain.training.engine import world
 
-PAGE, FIGURES = "report.html", "figures"
+FIGURES = "figures"
 
 
 def check_report(folder: Path) -> None:

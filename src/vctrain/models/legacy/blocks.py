@@ -11,7 +11,8 @@ from torch import nn
 from vctrain.config.legacy_blocks import STEPS, LearnedPool, LegacyBlock, Sizes
 from vctrain.models.legacy.activations import ACROSS_ELEMENTS, SplitReLU, build_activation, doubles_channels
 from vctrain.models.legacy.convs import DepthwiseConv, LegacyKernelConv, StandardConv, build_conv, three
-from vctrain.models.legacy.norms import TIME, MeanAndVariance, RootMeanSquare, build_norm
+from vctrain.models.legacy.norms import TIME, MeanAndVariance, ResponseNorm, RootMeanSquare, build_norm
+from vctrain.models.legacy.pooled import as_poolable, pooled
 from vctrain.models.legacy.pools import SoftPool, build_pool
 from vctrain.models.legacy.semantics import Code
 from vctrain.models.legacy.windows import Features, Windows, drop_first, frames_of
@@ -43,6 +44,8 @@ def apply(module: nn.Module, x: Features) -> Features:
     if not isinstance(x, Windows):
         return module(x)
     if isinstance(module, LegacyKernelConv | StandardConv | DepthwiseConv):
+        return module.on_windows(x)
+    if isinstance(module, ResponseNorm):
         return module.on_windows(x)
     return module(x.gather()) if mixes_frames(module) or draws_numbers(module) else x.map(module)
 
@@ -136,6 +139,8 @@ class LegacyConvBlock(nn.Module):
     def forward(self, x: Features, keep: int | None = None) -> Features:
         """The block; only the ``keep`` oldest slots have to come out, and where it is exact no other is computed."""
         for step in self.steps:
+            if step == "norm" and isinstance(x, Windows) and (last := self._last_steps()) is not None:
+                return pooled(x, *last)
             if step == "pad":
                 x = self.padding(x)
             elif step in self.components:
@@ -146,6 +151,13 @@ class LegacyConvBlock(nn.Module):
                     x = drop_first(x, surplus * first.stride[0]) if surplus > 0 else x
                 x = apply(module, x)
         return x
+
+    def _last_steps(self) -> tuple[ResponseNorm, SplitReLU, nn.MaxPool3d] | None:
+        """Norm, activation and pool, if these are what is left to do and `pooled` computes them together."""
+        later = self.steps[self.steps.index("norm") :]
+        modules = [self.components[step] for step in later if step in self.components]
+        working = [m for m in modules if not isinstance(m, nn.Identity | nn.Dropout) or draws_numbers(m)]
+        return as_poolable(working) if "pad" not in later else None
 
     def _frames_stay_apart(self) -> bool:
         """Whether nothing after the convolution looks across frames."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -49,6 +50,22 @@ def taper_of(config: LegacyKernel, shape: tuple[int, ...]) -> Tensor:
         window = taper(config.aa_window, taps, config.aa_window_kwargs) if taps >= TAPERED else torch.ones(taps)
         mask = mask[..., None] * window
     return mask
+
+
+def live_taps(mask: Tensor | None, size: tuple[int, int, int]) -> tuple[tuple[int, int], ...]:
+    """How many taps at either end of each axis a taper leaves: first and last + 1, without those that are always zero.
+
+    >>> live_taps(taper_of(LegacyKernel(aa_window="hann"), (1, 1, 3, 9, 5)), (3, 9, 5))
+    ((0, 3), (1, 8), (1, 4))
+    """
+    if mask is None:
+        return tuple((0, taps) for taps in size)
+    live = mask.expand(size) != 0
+    found = []
+    for axis, taps in enumerate(size):
+        places = live.any(tuple(other for other in range(3) if other != axis)).nonzero().flatten().tolist()
+        found.append((places[0], places[-1] + 1) if places else (0, taps))
+    return tuple(found)
 
 
 class UnitKernel(nn.Module):
@@ -110,10 +127,13 @@ class LegacyKernelConv(nn.Module):
         weight = torch.empty(out_channels, in_channels // groups, *size)
         nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
         tapered = tapered and computed is not None and computed.aa_signal
+        self.size = size
         if computed is not None and (computed.use_weight_norm or tapered):
             self.parametrizations = nn.ModuleDict({"weight": ComputedKernel(weight, computed, dim, tapered)})
         else:
             self.weight = nn.Parameter(weight)
+        mask = computed and tapered and taper_of(computed, tuple(weight.shape))
+        self.live = live_taps(mask if isinstance(mask, Tensor) else None, size)
         reach = 1 / math.sqrt(weight[0].numel())
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-reach, reach)) if bias else None
 
@@ -126,12 +146,26 @@ class LegacyKernelConv(nn.Module):
         """Slots that come out of a window of so many."""
         return (frames - self.dilation[0] * (self.taps - 1) - 1) // self.stride[0] + 1
 
+    def _live_kernel(self) -> Tensor:
+        (a, b), (c, d), (e, f) = self.live
+        return self.kernel()[:, :, a:b, c:d, e:f]
+
+    def _reached(self, length: int, axis: int) -> slice:
+        """Which of so many frames, rows or columns the live taps reach."""
+        (first, stop), step = self.live[axis], self.dilation[axis]
+        return slice(first * step, length - (self.size[axis] - stop) * step)
+
+    def _in_space(self, x: Tensor) -> Tensor:
+        return x[..., self._reached(x.shape[3], 1), self._reached(x.shape[4], 2)]
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv3d(x, self.kernel(), self.bias, self.stride, 0, self.dilation, self.groups)
+        reached = self._in_space(x[:, :, self._reached(x.shape[2], 0)])
+        return F.conv3d(reached, self._live_kernel(), self.bias, self.stride, 0, self.dilation, self.groups)
 
     def on_windows(self, x: Windows) -> Windows:
         """The same for shared windows."""
-        return x.correlate(self.kernel(), self.bias, self.stride, self.dilation, self.groups)
+        reached = replace(x.map(self._in_space), slots=x.slots[self._reached(x.frames, 0)])
+        return reached.correlate(self._live_kernel(), self.bias, self.stride, self.dilation, self.groups)
 
     def apply_to(self, x: Features) -> Features:
         """The convolution of windows of either kind."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from vctrain.config.legacy_blocks import LegacyNormParams
 from vctrain.models.legacy.semantics import Code
+from vctrain.models.legacy.windows import Windows
 
 EPS = 1e-5
 TIME = 2
@@ -51,7 +52,37 @@ class MeanAndVariance(nn.Module):
         return ((wide - mean) * torch.rsqrt(variance + self.eps)).to(x.dtype)
 
 
-class OldResponseNorm(nn.Module):
+class ResponseNorm(nn.Module):
+    """A gain for each channel that follows from its Euclidean norm in the window, and an offset."""
+
+    gamma: nn.Parameter
+    beta: nn.Parameter
+
+    def gain(self, norm: Tensor, count: int) -> Tensor:
+        """The gains for norms ``(n, C, 1, 1, 1)`` of so many values each."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm = torch.linalg.vector_norm(x, dim=(2, 3, 4), keepdim=True)
+        return self.scaled(x, self.gain(norm, x[0, 0].numel()))
+
+    def on_windows(self, x: Windows) -> Tensor:
+        """Windows written out and scaled."""
+        return self.scaled(x.gather(), self.gain_of(x))
+
+    def gain_of(self, x: Windows) -> Tensor:
+        """The gains of each window, ``(windows, C, 1, 1, 1)``; the norm of a frame is computed once for all windows
+        that hold it."""
+        of_frames = x.map(lambda stream: torch.linalg.vector_norm(stream, dim=(3, 4), keepdim=True))
+        norm = torch.linalg.vector_norm(of_frames.gather(), dim=2, keepdim=True)
+        return self.gain(norm, x.frames * x.streams[0][0, 0, 0].numel())
+
+    def scaled(self, x: Tensor, gain: Tensor) -> Tensor:
+        """``gain * x + beta``."""
+        return torch.addcmul(self.beta.view(1, -1, 1, 1, 1), x, gain)
+
+
+class OldResponseNorm(ResponseNorm):
     """Each channel over its root mean square in the window plus a learned offset within [0.1, 1]."""
 
     def __init__(self, channels: int) -> None:
@@ -60,12 +91,13 @@ class OldResponseNorm(nn.Module):
         self.gamma = nn.Parameter(torch.ones(channels))
         self.beta = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        rms = torch.sqrt(x.square().mean((2, 3, 4), keepdim=True) + 1e-6)
-        return _by_channel(self.gamma) * x / (rms + self.offset.clamp(0.1, 1.0)) + _by_channel(self.beta)
+    def gain(self, norm: Tensor, count: int) -> Tensor:
+        """``gamma / (rms + offset)``."""
+        rms = torch.sqrt(norm.square() / count + 1e-6)
+        return _by_channel(self.gamma) / (rms + self.offset.clamp(0.1, 1.0))
 
 
-class HeadResponseNorm(nn.Module):
+class HeadResponseNorm(ResponseNorm):
     """Each channel times its norm in the window over the mean norm of all channels, beside itself (Woo et al. 2023)."""
 
     def __init__(self, channels: int, eps: float) -> None:
@@ -74,10 +106,10 @@ class HeadResponseNorm(nn.Module):
         self.gamma = nn.Parameter(torch.full((1, channels, 1, 1, 1), 0.1))
         self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        norm = torch.linalg.vector_norm(x, dim=(2, 3, 4), keepdim=True)
+    def gain(self, norm: Tensor, count: int) -> Tensor:
+        """``1 + gamma * norm / mean norm``."""
         share = norm / (norm.mean(1, keepdim=True) + self.eps)
-        return self.gamma * (x * share) + self.beta + x
+        return 1 + self.gamma * share
 
 
 def build_norm(kind: str, params: LegacyNormParams, channels: int, code: Code) -> nn.Module:

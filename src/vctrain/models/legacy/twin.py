@@ -17,7 +17,7 @@ from vctrain.models.adapter import contrast
 from vctrain.models.geometry import Geometry
 from vctrain.models.legacy.activations import build_activation
 from vctrain.models.legacy.adapter import OldAdapter
-from vctrain.models.legacy.clipping import cut, spikes
+from vctrain.models.legacy.clipping import spikes
 from vctrain.models.legacy.convnets import build_convnet
 from vctrain.models.legacy.fitting import check_shapes, grid_size, map_size
 from vctrain.models.legacy.frontends import build_frontend
@@ -140,7 +140,7 @@ class LegacyTwin(nn.Module):
             return self._predict(parts)
         scored, clips = parts[0].robs.shape[1], sum(part.n_clips for part in parts)
         frames = max(1, min(scored, WINDOWS_AT_ONCE // max(clips, 1)))
-        pieces = [self._predict([cut(p, t, frames) for p in parts]) for t in range(0, scored, frames)]
+        pieces = [self._predict([p.piece(t, min(t + frames, scored)) for p in parts]) for t in range(0, scored, frames)]
         return [torch.cat(rates, dim=1) for rates in zip(*pieces, strict=True)]
 
     def _predict(self, parts: Sequence[SessionClips]) -> list[Tensor]:

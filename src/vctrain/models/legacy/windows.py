@@ -8,15 +8,18 @@ Whatever looks across a whole window (a norm over lags, a GRU) gets the windows 
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Lengths: TypeAlias = tuple[int, int, int]
+"""In slots, rows and columns."""
 Slot: TypeAlias = tuple[int, int]
 """A stream, and the frame it is read at for the newest window."""
 
@@ -84,6 +87,20 @@ class Windows:
             return torch.stack(parts).sum(0)
 
         return _combine(groups_of_slots, self.count, compute)
+
+    def largest(self, kernel: Lengths, stride: Lengths, padding: tuple[int, int]) -> Windows:
+        """The largest value under a ``kernel`` over slots and space; slots are not padded."""
+        starts = range(0, self.frames - kernel[0] + 1, stride[0])
+        space: dict[str, Any] = {"stride": (1, *stride[1:]), "padding": (0, *padding)}
+
+        def compute(slots: Sequence[Slot], length: int) -> Tensor:
+            if _even_step(slots) == 1:
+                (stream, first), last = slots[0], slots[-1][1]
+                return F.max_pool3d(self.streams[stream][:, :, first : last + length], kernel, **space)
+            frames = [self.streams[s][:, :, o : o + length] for s, o in dict.fromkeys(slots)]
+            return functools.reduce(torch.maximum, [F.max_pool3d(x, (1, *kernel[1:]), **space) for x in frames])
+
+        return _combine([list(self.slots[j : j + kernel[0]]) for j in starts], self.count, compute)
 
     def merge(self, other: Windows, function: Callable[[Tensor, Tensor], Tensor]) -> Windows:
         """``function`` of the frames of both, slot by slot; both have as many slots."""

@@ -52,7 +52,9 @@ def read_batch(path: Path) -> dict[int, Reference]:
         raise UsageError(f"--check {path} cannot be read ({reason[:120]})", hint="give an .npz of arrays") from error
     indices = sorted(int(name[6:]) for name in stored if name.startswith("rates_") and name[6:].isdecimal())
     if not indices:
-        raise UsageError(f"--check {path} holds no rates_0, rates_1, ...", hint="see docs/migration.md for its layout")
+        raise UsageError(
+            f"--check {path} holds no rates_0, rates_1, ...", hint="see docs/old-checkpoints.md for its layout"
+        )
     return {
         index: Reference(
             stim=_array(stored, f"stim_{index}"),

@@ -17,14 +17,17 @@ class Checkpoints(Checkpoint):
     """Writes ``last.ckpt`` when it is told to, and after each validation that is among the best
     ``epoch=...-val_bps_overall=....ckpt``, with ``best.ckpt`` as another name of the best of these.
 
-    Lightning calls it after all other callbacks. The list of the best is part of every checkpoint.
+    Lightning calls it after all other callbacks. The list of the best is part of every checkpoint. ``going_on`` is the
+    checkpoint from which a resumed run goes on.
     """
 
-    def __init__(self, run_dir: Path, keep_best: int, rank: int) -> None:
+    def __init__(self, run_dir: Path, keep_best: int, rank: int, going_on: Path | None = None) -> None:
         self.folder, self.keep_best, self.rank = run_dir / "checkpoints", keep_best, rank
         self.best: list[tuple[float, str]] = []
         """Scores and file names, best first."""
         self.written_at = time.monotonic()
+        self.of_this_step = going_on or self.folder / LAST
+        """While a validation lasts, and until the next step: the checkpoint of the weights that it is of."""
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": [[score, name] for score, name in self.best]}
@@ -37,6 +40,7 @@ class Checkpoints(Checkpoint):
         if self.rank == 0:
             keep_previous(self.folder)
         trainer.save_checkpoint(self.folder / LAST)
+        self.of_this_step = self.folder / LAST
         self.written_at = time.monotonic()
 
     def save_final(self, trainer: pl.Trainer) -> None:

@@ -1,0 +1,1 @@
+"""How does a twin look while it trains: its kernels, its readouts, its score?"""
