@@ -1,5 +1,5 @@
 # What CI runs, and its parts.
-.PHONY: check lint test slow docs tutorial zoo
+.PHONY: check lint test slow walks docs tutorial zoo
 
 check:
 	.ci/run
@@ -15,7 +15,10 @@ test:
 
 slow:
 	pytest -m slow
-	pytest -m slurm
+	pytest -m 'slurm and not walk'
+
+walks:
+	VCTRAIN_WALKS=all pytest -m walk
 
 docs:
 	pip install --quiet -e '.[docs]'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 from made_sessions import SIMULATION, settings
+from walks.turns import ALL, whose_turn
 
 from vctrain.config.schema import Settings
 
@@ -18,13 +21,27 @@ hypothesis_settings.register_profile("vctrain", deadline=None)
 hypothesis_settings.load_profile("vctrain")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the walks, those whose turn it is by VCTRAIN_WALKS; before markers are looked at, so that all are counted."""
+    turn = os.environ.get("VCTRAIN_WALKS", ALL)
+    walks = {item.nodeid for item in items if item.get_closest_marker("walk")}
+    left_out = walks - whose_turn(walks, turn)
+    if left_out:
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
+        items[:] = [item for item in items if item.nodeid not in left_out]
+
+
 @pytest.fixture(autouse=True)
 def console_as_it_was() -> Iterator[None]:
-    """What a command was asked to print, and where it logged, is forgotten."""
+    """What a command was asked to print, where it logged, and which signals it no longer listens to, is forgotten."""
+    heard = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGUSR2)}
     yield
     from vctrain import console
 
     console.configure()
+    for number, handler in heard.items():
+        signal.signal(number, handler)
 
 
 @dataclass(frozen=True)

@@ -229,3 +229,22 @@ def test_a_closed_pipe_is_quiet():
 
 def test_the_package_runs_as_a_module():
     assert run("--version").stdout == f"vctrain {__version__}\n"
+
+
+LATE = """
+import os, signal, sys
+from vctrain import cli
+
+class Late:
+    def __del__(self, kill=os.kill, me=os.getpid(), number=signal.SIGUSR1):
+        kill(me, number)
+
+late = Late()  # goes when Python takes modules apart, after it has put back what signals do by themselves
+cli.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["presets", "list"], 0), (["presets", "show", "no-such"], 2)])
+def test_a_request_to_stop_that_comes_after_the_end_changes_no_exit_code(arguments: list[str], code: int) -> None:
+    ended = subprocess.run([sys.executable, "-c", LATE, *arguments], capture_output=True, check=False)
+    assert ended.returncode == code

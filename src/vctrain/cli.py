@@ -145,6 +145,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments or ["--help"], prog_name="vctrain", standalone_mode=False)
+        _nothing_left_to_stop()
         sys.stdout.flush()
     except VctrainError as error:
         _end(error, arguments)
@@ -186,6 +187,13 @@ def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
     raise Terminated
 
 
+def _nothing_left_to_stop() -> None:
+    """Requests to save and stop are let pass once the command has ended: Python puts back what kills the process before
+    it is gone, and a batch system would take a run that is done, or saved, for one that was killed (138)."""
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _end_interrupted(arguments: Sequence[str]) -> NoReturn:
     if _signals:
         _fail(TERMINATED, "terminated", "", arguments)
@@ -205,6 +213,7 @@ def _end(error: VctrainError, arguments: Sequence[str]) -> NoReturn:
 
 
 def _fail(code: int, message: str, hint: str, arguments: Sequence[str], run: str | None = None) -> NoReturn:
+    _nothing_left_to_stop()
     if code == PreemptedError.code:
         console.stopped(message, hint)
     else:

@@ -102,6 +102,16 @@ def test_it_is_fine_tuned_and_the_result_evaluates(
     assert any(not torch.equal(old[n], new[n]) for n in old if n.startswith("modulator"))
 
 
+def test_it_says_that_it_does_not_know_its_recordings(migrated: Path, capsys) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        cli.main(["eval-bps", str(migrated)])
+    console.configure()
+    assert leaving.value.code == 3
+    said = capsys.readouterr().err
+    assert "it does not say where its recordings are" in said
+    assert "--data" in said
+
+
 def test_its_units_are_analysed(migrated: Path, recorded: Path, capsys) -> None:
     """A session without the stimulus of an analysis is left out; a type that none has is refused."""
     data = ("--data", str(recorded))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -13,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from local_cluster import script_of, two_nodes
 from made_runs import LAUNCHER, config_file, events, last_step, state, steps_of
 
 from benchmarks.same_run import unequal
 from vctrain.runs.metrics_file import MetricsFile
 
 pytestmark = pytest.mark.slurm
-ROOT = Path(__file__).resolve().parents[2]
 SHORT = {"trainer.max_epochs": 3, "trainer.steps_per_epoch": 4}
 LASTS = {"trainer.max_epochs": 25, "trainer.steps_per_epoch": 8, "checkpoint.every_n_steps": 2}
 """Long enough to be requeued in the middle."""
@@ -29,26 +28,7 @@ ENDLESS = {"trainer.max_epochs": 5000, "checkpoint.every_n_steps": 5}
 @pytest.fixture(scope="session")
 def cluster() -> None:
     """Two nodes that take jobs."""
-    if shutil.which("sinfo") is None or subprocess.run(["sinfo"], capture_output=True, check=False).returncode:
-        tool = Path(os.environ.get("VCTRAIN_SHARED", ROOT.parent / "shared")) / "tools" / "local_slurm.sh"
-        if not tool.is_file() or os.geteuid() != 0:
-            pytest.skip(f"no SLURM here, and none can be started (needs root and {tool})")
-        started = subprocess.run(["bash", str(tool), "up"], capture_output=True, text=True, timeout=300, check=False)
-        if started.returncode:
-            pytest.skip(f"{tool} could not start a SLURM: {started.stderr.strip()[-200:]}")
-    nodes = subprocess.run(["sinfo", "-h", "-N", "-o", "%N"], capture_output=True, text=True, check=True).stdout.split()
-    if len(set(nodes)) < 2:
-        pytest.skip(f"SLURM has the nodes {nodes}; two are needed")
-
-
-def script_of(name: str, changes: dict[str, str]) -> str:
-    """The job script of that name in the docs, with other settings and recordings in it."""
-    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8"), re.S)
-    script: str = next(block for block in blocks if f"# {name}\n" in block)
-    for old, new in changes.items():
-        assert old in script
-        script = script.replace(old, new)
-    return script
+    two_nodes()
 
 
 class Job:

@@ -46,6 +46,11 @@ def shell_lines(text: str) -> list[str]:
     return lines
 
 
+def snippets(text: str) -> list[str]:
+    """The Python of Markdown ``text``, in order."""
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
 def commands(text: str) -> list[list[str]]:
     """Every command of `text` as words, in order: a line holds several where it joins them with ``&&``."""
     return [shlex.split(part) for line in shell_lines(text) for part in line.split(" && ")]

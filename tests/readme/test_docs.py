@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from readme.readme_commands import shell_lines, smaller
+from readme.readme_commands import shell_lines, smaller, snippets
 
 from vctrain import cli, console
 
@@ -18,30 +18,30 @@ ELSEWHERE = {
     "analyses.md": "tests/readme/test_analyses_page.py",
     "lab-life.md": "tests/readme/test_lab_life.py",
     "clusters.md": "tests/contracts/test_slurm.py",
-    "making-sessions.md": "tests/data/making/test_save_session.py",
+    "extending.md": "tests/recipes/test_extending.py",
+    "making-sessions.md": "tests/walks/test_walk_own_data.py",
     "migration.md": "tests/readme/test_migration_page.py",
-    "old-checkpoints.md": "tests/runs/migration",
+    "old-checkpoints.md": "tests/walks/test_walk_old_checkpoint.py",
     "tutorial.md": "tests/readme/test_tutorial.py",
-    "data-format.md": "tests/data/test_dset.py",
+    "data-format.md": "tests/walks/test_walk_own_data.py",
 }
 """Pages whose commands need a cluster, or files that only their own tests make."""
 PAGES = [path.name for path in sorted(DOCS.glob("*.md")) if path.name not in ELSEWHERE]
 _SHELL = set("$|;<>[]")
 
 
+def text_of(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
 def typed(page: str) -> list[list[str]]:
     """The vctrain commands of a page that are whole in one line."""
     found = []
-    for line in shell_lines((DOCS / page).read_text(encoding="utf-8")):
+    for line in shell_lines(text_of(page)):
         words = shlex.split(line)
         if words[0] == "vctrain" and not _SHELL & set(line):
             found.append(words[1:])
     return found
-
-
-def snippets(page: str) -> list[str]:
-    """The Python of a page, in order."""
-    return re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def call(arguments: list[str]) -> int | str | None:
@@ -70,7 +70,7 @@ def after_readme(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if typed(page) or snippets(page)])
+@pytest.mark.parametrize("page", [page for page in PAGES if typed(page) or snippets(text_of(page))])
 def test_commands_and_snippets_of_a_page_run(
     page: str, after_readme: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
@@ -87,7 +87,7 @@ def test_commands_and_snippets_of_a_page_run(
         said = capsys.readouterr()
         assert code == 0, f"{page}: vctrain {shlex.join(words)}\n{said.err}"
     names: dict[str, object] = {}
-    for snippet in snippets(page):
+    for snippet in snippets(text_of(page)):
         exec(compile(snippet, page, "exec"), names)
     console.configure()
 

@@ -30,6 +30,7 @@ def _lower(value: Any) -> Any:
 
 
 def none_as_mapping(value: Any) -> Any:
+    """An empty mapping for null, anything else as it is."""
     return {} if value is None else value
 
 

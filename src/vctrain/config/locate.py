@@ -62,7 +62,7 @@ def _recordings_of(roots: Roots, session: str, types: Sequence[str], some: bool)
             listing = ", ".join(str(path) for path in tried)
             raise ContractError(
                 f"session {session} has no {kind} recording; tried {listing}",
-                hint=f"roots come from {roots.source}; set --data-root, or correct types",
+                hint=f"roots come from {roots.source}; set --data-root, or name types that are there with --types",
             )
         found[kind] = match
     return found
@@ -101,7 +101,7 @@ def is_session_folder(folder: Path) -> bool:
 
 
 def subject_of(session: str, lab: str = "yates") -> str:
-    """The subject a session name starts with; in lab rowley the date comes first.
+    """The subject a session name starts with; in lab rowley the date comes first. Raises UsageError for an empty name.
 
     >>> subject_of("Allen_2022-02-16"), subject_of("Mouse_7_2022-02-16"), subject_of("Salamander_x00y32")
     ('Allen', 'Mouse_7', 'Salamander')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from vctrain.config.transforms import (
     POINTWISE,
@@ -109,7 +109,7 @@ def _signal_op(op: AnyOp, path: str) -> SignalOp:
     if isinstance(op, PixelNorm | Unsqueeze | DaCones | FftWhitening):
         raise UsageError(
             f"{path}: {op.op} cannot be applied to a behaviour signal",
-            hint="signals take diff, maxnorm, symlog, mul, temporal_basis, splitrelu, smooth, cast and select_units",
+            hint=f"signals take {', '.join(kind.model_fields['op'].default for kind in get_args(SignalOp))}",
         )
     return op
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -156,13 +156,22 @@ class FftWhitening(Config):
     n: float = Field(4.0, gt=0, allow_inf_nan=False)
 
 
-SignalOp = Diff | MaxNorm | SymLog | Mul | TemporalBasis | SplitRelu | Smooth | Cast | SelectUnits
-StimOp = PixelNorm | Unsqueeze | Diff | MaxNorm | SymLog | Mul | Smooth | Cast | DaCones | FftWhitening
+PointwiseOp = SymLog | Mul | Cast
+"""What makes a number of a number, in movies and signals alike."""
+SignalOp = Diff | MaxNorm | PointwiseOp | TemporalBasis | SplitRelu | Smooth | SelectUnits
+StimOp = PixelNorm | Unsqueeze | Diff | MaxNorm | PointwiseOp | Smooth | DaCones | FftWhitening
 AnyOp = SignalOp | StimOp
-POINTWISE = (PixelNorm, Unsqueeze, SymLog, Mul, Cast)
+POINTWISE = (PixelNorm, Unsqueeze, *get_args(PointwiseOp))
 """Operations on the movie that see one grey value at a time, so 256 values say all about them."""
 
-_SCALAR_FIELD = {"unsqueeze": "value", "mul": "value", "cast": "value", "smooth": "sigma", "diff": "axis"}
+_SCALAR_FIELD = {
+    "unsqueeze": "value",
+    "mul": "value",
+    "cast": "value",
+    "smooth": "sigma",
+    "diff": "axis",
+}
+"""What a single number sets of an operation."""
 
 
 def _tagged(entry: object) -> object:

@@ -169,7 +169,7 @@ class _Stream:
         """(2, m) in 0..1: which scored frame of each is weighed, and the weight above which it is accepted."""
 
     def propose(self, generosity: int, weighed: bool, step: int) -> None:
-        """Draws the next proposals."""
+        """Draws the next proposals. Raises ContractError if none of many scores a frame."""
         if self.proposed >= _MOST_PROPOSALS:
             raise ContractError(
                 f"step {step}: none of {self.proposed:,} clips drawn scores a frame of any contrast",

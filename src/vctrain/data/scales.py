@@ -10,7 +10,10 @@ _FRAMES, _PIECES = 1 << 10, 1 << 7
 
 
 def fit_scales(session: Session, pipeline: Pipeline) -> None:
-    """Sets the maxima of `pipeline` on valid training frames whose inputs are all valid; reads in chunks."""
+    """Sets the maxima of `pipeline` on valid training frames whose inputs are all valid; reads in chunks.
+
+    Raises ContractError for a signal that is 0 on all of them.
+    """
     for position, op in enumerate(pipeline.ops):
         if op.op != "maxnorm":
             continue

@@ -18,17 +18,16 @@ from torch.nn import functional
 from vctrain.config.plan import Signal
 from vctrain.config.transforms import (
     LEAST_LOG_PEAK_MS,
-    Cast,
     Diff,
     MaxNorm,
-    Mul,
+    PointwiseOp,
     SelectUnits,
     SignalOp,
     Smooth,
     SplitRelu,
-    SymLog,
     TemporalBasis,
 )
+from vctrain.data.pointwise import pointwise
 
 
 @dataclass(frozen=True)
@@ -138,13 +137,6 @@ def columns_after(op: SignalOp, columns: int, cids: tuple[int, ...]) -> int:
     return 2 * columns if isinstance(op, SplitRelu) else columns
 
 
-def rounded(op: Cast, values: torch.Tensor) -> torch.Tensor:
-    """`values` rounded through the type of `op`, float32; those beyond its range become its largest."""
-    kind: torch.dtype = getattr(torch, op.value)
-    largest = torch.finfo(kind).max
-    return values.clamp(-largest, largest).to(kind).float()
-
-
 def gaussian_weights(op: Smooth) -> torch.Tensor:
     """The kernel of `op`, (2 radius + 1,) float32, which sums to 1."""
     offset = torch.arange(-op.radius, op.radius + 1, dtype=torch.float64)
@@ -163,14 +155,10 @@ def _apply(op: SignalOp, values: torch.Tensor, window: Window, maximum: float, c
         return values[..., columns]
     if isinstance(op, MaxNorm):
         return values / maximum
-    if isinstance(op, SymLog):
-        return torch.sign(values) * torch.log1p(values.abs())
-    if isinstance(op, Mul):
-        return values * op.value
+    if isinstance(op, PointwiseOp):
+        return pointwise(op, values)
     if isinstance(op, SplitRelu):
         return torch.cat([torch.relu(values), torch.relu(-values)], dim=2)
-    if isinstance(op, Cast):
-        return rounded(op, values)
     finite = window.within(torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0))
     if isinstance(op, TemporalBasis):
         return _filtered(op, finite)

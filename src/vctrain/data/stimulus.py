@@ -14,19 +14,18 @@ from torch.nn import functional
 
 from vctrain.config.transforms import (
     POINTWISE,
-    Cast,
     DaCones,
     Diff,
     FftWhitening,
     MaxNorm,
-    Mul,
     PixelNorm,
+    PointwiseOp,
     Smooth,
     StimOp,
-    SymLog,
     Unsqueeze,
 )
-from vctrain.data.signals import gaussian_weights, rounded
+from vctrain.data.pointwise import pointwise
+from vctrain.data.signals import gaussian_weights
 
 GREY_LEVELS = 256
 PIECE_FRAMES = 1024
@@ -110,12 +109,8 @@ def _apply(op: StimOp, movie: torch.Tensor, maximum: float) -> torch.Tensor:
         return torch.cat([torch.zeros_like(movie[:1]), movie[1:] - movie[:-1]])
     if isinstance(op, MaxNorm):
         return movie / maximum
-    if isinstance(op, SymLog):
-        return torch.sign(movie) * torch.log1p(movie.abs())
-    if isinstance(op, Mul):
-        return movie * op.value
-    if isinstance(op, Cast):
-        return rounded(op, movie)
+    if isinstance(op, PointwiseOp):
+        return pointwise(op, movie)
     if isinstance(op, DaCones):
         return _adapted(op, movie)
     if isinstance(op, Smooth):

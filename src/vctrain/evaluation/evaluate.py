@@ -58,6 +58,10 @@ def evaluate(target: str, *, replicates: int = REPLICATES, **question: Any) -> d
     ``question`` are the fields of `Question`; without ``data``, on the recordings it was trained on, and computed anew
     unless ``fresh=False``. Returns ``{"checkpoint", "split", "notes"}`` and what `figures` returns; a unit without a
     spike on the split has None. Exact on any number of ``devices``.
+
+    Raises ContractError for a checkpoint or recordings that cannot be read or do not fit each other, UsageError for
+    settings that cannot be used, NumericsError for rates that are not finite, FaultError for devices that are not there
+    or a file that cannot be written.
     """
     types = question.pop("types", None)
     asked = Question(**{"fresh": True, **question}, types=None if types is None else tuple(types))
@@ -205,8 +209,9 @@ def specs_for(checkpoint: Checkpoint, question: Question, *, some: bool = False)
     trained_on = checkpoint.settings.data
     path = question.data or trained_on.path
     if path is None or not Path(path).exists():
+        lacks = "it does not say where its recordings are" if path is None else f"its recordings ({path}) are not there"
         raise ContractError(
-            f"{checkpoint.path}: its recordings ({path}) are not there",
+            f"{checkpoint.path}: {lacks}",
             hint="give --data with the recordings to evaluate on",
         )
     return load_dataset_configs(

@@ -81,12 +81,12 @@ class LoadedTwin:
         Row i is frame i of the stretch. The first `context` rows are NaN: what came before the stretch is not known.
 
         Args:
-            stim: ``(F, H, W)``; uint8 grey levels, or floats as the session's transforms make them (by default
-                ``(x - 127) / 255``). None for a twin that reads no stimulus.
-            behavior: ``(F, D)``, as the transforms of the session make it; needed exactly where the session has
-                behaviour.
+            stim: ``(F, H, W)``; uint8 grey levels, 127 = mean grey, or floats as the session's transforms make them (by
+                default ``(x - 127) / 255``). None for a twin that reads no stimulus.
+            behavior: ``(F, D)``, in the units that the transforms of the session make; needed exactly where the session
+                has behaviour.
             session: whose adapter and readout; may be left out where there is one session.
-            robs: ``(F, U)`` spikes, needed by a twin that reads the units' own past.
+            robs: ``(F, U)`` spikes a bin, needed by a twin that reads the units' own past.
 
         Raises UsageError for an unknown session and whatever is missing, superfluous or of another shape; ContractError
         for grey levels where the transforms need a whole trial, NumericsError for rates that are not finite.

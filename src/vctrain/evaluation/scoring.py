@@ -88,6 +88,7 @@ class _Scoring(pl.LightningModule):
                     sums[part.session].index_add_(0, trial, of_clips[: len(starts)])
 
     def on_validation_epoch_end(self) -> None:
+        """Sums of all processes. Raises NumericsError for rates that are not finite."""
         for index in self.sessions:
             for found in (self.sums[index], self.oracle[index]):
                 if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -13,10 +13,16 @@ from vctrain.metrics.bps import PoissonSums
 def bits_per_spike(rate: ArrayLike, robs: ArrayLike, dfs: ArrayLike | None = None) -> NDArray[np.float64]:
     """Bits per spike of each unit, ``(U,)`` float64, over its mean rate on the same frames; NaN without a spike.
 
-    ``rate`` and ``robs`` ``(F, U)``, spikes a bin; ``dfs`` ``(F, U)`` or ``(F, 1)``: above 0 where an entry counts;
-    None: where ``rate`` is not NaN, as it is in the first frames of `LoadedTwin.predict`. Poisson log-likelihood gained
-    over the mean-rate model, in bits, per spike (Brenner et al. 2000; Pillow et al. 2008). Raises ContractError for
-    other shapes.
+    Poisson log-likelihood gained over the mean-rate model, in bits, per spike (Brenner et al. 2000; Pillow et al.
+    2008).
+
+    Args:
+        rate: predicted, ``(F, U)`` spikes a bin.
+        robs: observed, ``(F, U)`` spikes a bin.
+        dfs: ``(F, U)`` or ``(F, 1)``, above 0 where an entry counts; None: where ``rate`` is not NaN, as it is in the
+            first frames of `LoadedTwin.predict`.
+
+    Raises ContractError for other shapes.
 
     >>> bits_per_spike([[2.0], [0.0]], [[2], [0]]).round(6).tolist()
     [1.0]

@@ -50,7 +50,8 @@ class ExplainedVariance:
 
 
 def correlation_to_average(repeats: Repeats, prediction: ArrayLike, minimum: Minimum = MINIMUM) -> Floats:
-    """CC_abs: Pearson's correlation over bins of the PSTH with the mean prediction of the same repeats, ``(U,)``.
+    """CC_abs: Pearson's correlation over bins of the PSTH with the mean prediction of the same repeats, ``(U,)``
+    (Schoppe et al. 2016).
 
     ``prediction`` ``(R, T, U)`` or ``(T, U)``, spikes per bin; errors as `Repeats.predicted`. NaN for a unit with too
     few bins, or whose PSTH or prediction is constant.
@@ -60,7 +61,7 @@ def correlation_to_average(repeats: Repeats, prediction: ArrayLike, minimum: Min
 
 
 def single_trial_correlation(repeats: Repeats, prediction: ArrayLike, minimum: Minimum = MINIMUM) -> Floats:
-    """Pearson's correlation of counts and prediction over all entries of the bins that count, ``(U,)``.
+    """Pearson's correlation of counts and prediction over all entries of the bins that count, ``(U,)`` (Pearson 1895).
 
     Input, errors and NaN as `correlation_to_average`.
     """
@@ -90,7 +91,8 @@ def cc_norm(repeats: Repeats, prediction: ArrayLike, minimum: Minimum = MINIMUM)
 def cc_norm_by_halves(
     repeats: Repeats, prediction: ArrayLike, minimum: Minimum = MINIMUM, *, halves: SplitHalves | None = None
 ) -> NormalisedCorrelation:
-    """CC_norm by split halves: ``CC_abs / CC_max`` with `SplitHalves.cc_max` (of `split_halves` where none is given).
+    """CC_norm by split halves (Hsu et al. 2004; Schoppe et al. 2016): ``CC_abs / CC_max`` with `SplitHalves.cc_max` (of
+    `split_halves` where none is given).
 
     NaN where either is. For comparison with published figures, and for predictions that are the same in all repeats:
     one that follows what differs between them, such as gaze, goes beyond 1.

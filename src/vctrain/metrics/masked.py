@@ -59,8 +59,8 @@ def ratio(above: NDArray[Any], below: NDArray[Any]) -> Floats:
 
 
 def correlation(a: Floats, b: Floats, counted: Bools, axis: Any = -2) -> Floats:
-    """Pearson's correlation over the counted entries of ``axis``, in [-1, 1]; NaN where fewer than two count or either
-    side is constant.
+    """Pearson's (1895) correlation over the counted entries of ``axis``, in [-1, 1]; NaN where fewer than two count or
+    either side is constant.
     """
     scale = np.sqrt(variance(a, counted, axis)) * np.sqrt(variance(b, counted, axis))
     return np.clip(ratio(covariance(a, b, counted, axis), scale), -1.0, 1.0)

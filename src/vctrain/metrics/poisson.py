@@ -26,7 +26,10 @@ def bits_per_spike(sums: Floats, null_rate: Floats | None = None) -> Floats:
 
 
 def with_gradient(sums: Floats, null_rate: Floats | None = None) -> tuple[Floats, Floats]:
-    """BPS (..., U) and its derivatives by the four sums, (..., 4, U); both NaN without a spike."""
+    """BPS (..., U) and its derivatives by the four sums, (..., 4, U); both NaN without a spike.
+
+    Source: `bits_per_spike`, differentiated; held to finite differences by the tests.
+    """
     frames, spikes, rate, log_likelihood = np.moveaxis(sums, -2, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = spikes / frames if null_rate is None else np.broadcast_to(null_rate, spikes.shape)

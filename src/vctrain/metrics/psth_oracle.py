@@ -26,6 +26,8 @@ def leave_one_out(repeats: Repeats, minimum: Minimum = MINIMUM, *, empty: float 
 
     An entry is scored where it is valid and its bin counts (`Repeats.used`): at least 3 others hold it by default.
     Raises UsageError unless ``empty`` is positive and finite.
+
+    Source: docs/evaluation.md, Ceilings; the floor is argued for at `EMPTY_BIN`.
     """
     if not 0 < empty < math.inf:
         raise UsageError(f"empty bins are given {empty} spikes", hint="give a small positive number, such as 0.25")

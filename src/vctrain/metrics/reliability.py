@@ -38,7 +38,10 @@ class Signal:
     null_sd: Floats
 
     def clear(self) -> Floats:
-        """``power``, NaN where it is below 2 ``null_sd``: the repeats do not show a signal."""
+        """``power``, NaN where it is below 2 ``null_sd``: the repeats do not show a signal.
+
+        Source: docs/evaluation.md, Ceilings.
+        """
         return np.where(self.power > CLEAR * self.null_sd, self.power, np.nan)
 
     def cc_max(self) -> Floats:
@@ -63,7 +66,8 @@ def signal(repeats: Repeats, minimum: Minimum = MINIMUM) -> Signal:
 
 
 def repeated_covariance(repeats: Repeats, a: Floats, b: Floats, minimum: Minimum = MINIMUM) -> Floats:
-    """Covariance over bins of what ``a`` and ``b`` ``(R, T, U)`` have in common in different repeats, ``(U,)``.
+    """Covariance over bins of what ``a`` and ``b`` ``(R, T, U)`` have in common in different repeats, ``(U,)``: the
+    signal power of Sahani & Linden (2003), for two signals and with entries missing.
 
     ``mean_t m_tt - mean_{t != t'} m_tt'``, ``m_tt'`` being the mean of ``a_nt b_mt'`` over the pairs of different
     repeats n, m of which n holds t and m holds t'. What a repeat has to itself, noise and its correlation over time
@@ -136,7 +140,8 @@ class SplitHalves:
 
 
 def split_halves(repeats: Repeats, minimum: Minimum = MINIMUM, *, splits: int = 500, seed: int = 0) -> SplitHalves:
-    """Correlate the PSTHs of random halves of the repeats, ``splits`` times; all halves where there are no more.
+    """Correlate the PSTHs of random halves of the repeats (Hsu et al. 2004), ``splits`` times; all halves where there
+    are no more.
 
     Halves of an odd number of repeats differ by one. Bins that one half does not hold are left out of a split, and a
     split with too few bins is not counted. A half whose PSTH is constant correlates 0 with the other: it shows nothing

@@ -13,19 +13,32 @@ class SessionShape(Protocol):
     """What a twin must know of a session to be built: sizes only."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """By which checkpoints and data are matched."""
+
     @property
-    def n_units(self) -> int: ...
+    def n_units(self) -> int:
+        """Columns of the readout."""
+
     @property
-    def height(self) -> int: ...
+    def height(self) -> int:
+        """Of the stimulus, pixels."""
+
     @property
-    def width(self) -> int: ...
+    def width(self) -> int:
+        """Of the stimulus, pixels."""
+
     @property
-    def behavior_dim(self) -> int: ...
+    def behavior_dim(self) -> int:
+        """Columns of behaviour; 0: it has none."""
+
     @property
-    def own_adapter(self) -> Adapter | None: ...
+    def own_adapter(self) -> Adapter | None:
+        """Instead of the model's."""
+
     @property
-    def own_readout(self) -> Readout | None: ...
+    def own_readout(self) -> Readout | None:
+        """Instead of the model's."""
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,10 @@ def shape_of(session: Mapping[str, Any], model: ModelConfig | LegacyModelConfig)
 
 
 def find_checkpoint(target: str | Path) -> Path:
-    """A checkpoint file as given, or the best one of a run directory (the last one before any validation)."""
+    """A checkpoint file as given, or the best one of a run directory (the last one before any validation).
+
+    Raises ContractError where there is none.
+    """
     path = Path(target)
     if path.is_dir():
         for name in ("best.ckpt", "last.ckpt"):

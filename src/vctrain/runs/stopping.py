@@ -70,6 +70,8 @@ class StopRequest:
 def seconds_of(text: str) -> float:
     """Seconds of ``H:MM:SS``, ``MM:SS``, ``D-HH:MM:SS``, ``3h55m`` or a number of minutes, as SLURM writes times.
 
+    Raises UsageError for anything else.
+
     >>> seconds_of("3:55:00"), seconds_of("90"), seconds_of("1-00:00:00"), seconds_of("1h30m")
     (14100.0, 5400.0, 86400.0, 5400.0)
     """

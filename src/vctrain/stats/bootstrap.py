@@ -36,7 +36,10 @@ class Estimates:
     """The smallest number of trials that any of it comes from."""
 
     def interval(self, level: float = 0.95) -> Floats:
-        """The lower and upper end, (2, ...); NaN with fewer than `FEWEST_TRIALS` trials."""
+        """The lower and upper end, (2, ...); NaN with fewer than `FEWEST_TRIALS` trials.
+
+        The studentized bootstrap of Efron and Tibshirani (1993, 12.5).
+        """
         if self.trials < FEWEST_TRIALS:
             return np.full((2, *np.shape(self.value)), np.nan)
         tail = 0.5 - level / 2.0
@@ -49,7 +52,8 @@ class Estimates:
 
     def p_value(self) -> Floats:
         """Two-sided p of a figure of zero: the share of replicates whose ratio lies further out than the figure's own,
-        counting one replicate more, so that it is never 0."""
+        counting one replicate more, so that it is never 0 (Davison and Hinkley 1997, Bootstrap Methods and their
+        Application, chapter 4)."""
         with np.errstate(invalid="ignore", divide="ignore"):
             ratios = np.abs((self.values - self.value) / self.errors)
             own = np.abs(self.value / self.error)
@@ -71,7 +75,7 @@ def bootstrap(
     sums: Floats, figure: Figure, *, replicates: int = REPLICATES, seed: int = 0
 ) -> tuple[Estimates, Estimates]:
     """The figure of each unit, (U,), and its mean over the units that have one, (), from ``sums`` of each trial (n, K,
-    U)."""
+    U); trials are drawn with replacement (Efron and Tibshirani 1993)."""
     n = len(sums)
     drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), size=replicates).astype(np.float64)
     once = np.ones((1, n))
@@ -120,7 +124,7 @@ def mean_of(parts: Sequence[Estimates]) -> Estimates:
 
 
 def signed_rank(differences: Sequence[float] | Floats) -> float:
-    """Wilcoxon's two-sided p value over units; NaN for none, 1 if all differences are 0."""
+    """Two-sided p value over units of the signed ranks of Wilcoxon (1945); NaN for none, 1 if all differences are 0."""
     known = np.array([value for value in differences if np.isfinite(value)])
     if not len(known):
         return float("nan")

@@ -50,7 +50,8 @@ def accumulate(batches: Iterable[tuple[Tensor, Tensor, Tensor]], lags: int) -> M
     """Sum over ``batches`` of (contrast ``(n, T, H, W)``, spikes ``(n, L, U)``, valid ``(n, L, 1|U)``), oldest frame
     first.
 
-    The last ``L`` frames of a clip are the scored ones; lag 0 is the scored frame itself. Needs ``T - L >= lags - 1``.
+    What spike-triggered averages (Chichilnisky 2001, Network 12, 199) and those of the squared stimulus come from. The
+    last ``L`` frames of a clip are the scored ones; lag 0 is the scored frame itself. Needs ``T - L >= lags - 1``.
     Returns None when there was no batch.
     """
     sums: MapSums | None = None
@@ -119,9 +120,9 @@ def find_positions(sums: MapSums, height: int, width: int, *, smooth: float | No
     """The peak of each unit's average or energy map, whichever stands out more.
 
     Maps are the spike-weighted mean less the plain mean, smoothed by ``smooth`` pixels (a thirty-secondth of the
-    patch by default for the average, twice that for the energy), in noise units. The centre is the centroid of the
-    peak's surroundings. A unit whose peak is below `CLEAR` gets the median centre of the clear ones (the middle when
-    none is) and is reported.
+    patch by default for the average, twice that for the energy), in noise units from the median absolute deviation
+    (Hampel 1974). The centre is the centroid of the peak's surroundings. A unit whose peak is below `CLEAR` gets the
+    median centre of the clear ones (the middle when none is) and is reported.
     """
     sigma = smooth or max(height, width) / 32
     average, energy, power = differences(sums)
@@ -145,8 +146,8 @@ def find_positions(sums: MapSums, height: int, width: int, *, smooth: float | No
 
 
 def differences(sums: MapSums) -> tuple[Tensor, Tensor, Tensor]:
-    """Spike-weighted less plain mean of the stimulus and of its square ``(lags, U, pixels)``, and the mean square, a
-    scalar."""
+    """Spike-weighted less plain mean of the stimulus (Chichilnisky 2001) and of its square ``(lags, U, pixels)``, and
+    the mean square, a scalar."""
     spikes = sums.spikes.clamp_min(1.0)[None, :, None]
     frames = max(sums.frames, 1.0)
     average = sums.linear / spikes - (sums.mean / frames)[:, None]
@@ -158,7 +159,8 @@ def time_courses(sums: MapSums, positions: Positions) -> Tensor:
     """How the clear units' spike-triggered averages evolve at their largest pixel, ``(n clear, lags)``, newest lag
     last.
 
-    Each course is in the noise units of its own map, so that reliable units weigh more where courses are combined.
+    Averages are those of Chichilnisky (2001). Each course is in the noise units of its own map, so that reliable units
+    weigh more where courses are combined.
     """
     average, _, power = differences(sums)
     chosen = _standardise(average, ROUNDING * power.sqrt())[:, positions.clear]
@@ -172,7 +174,8 @@ def patches(
     """The spike-triggered averages of the clear units around their centres, ``(n clear, lags, side, side)``, newest
     lag last.
 
-    Sampled bilinearly every ``step`` (y, x) stimulus pixels, in the noise units of each unit's own map.
+    Averages are those of Chichilnisky (2001), sampled bilinearly every ``step`` (y, x) stimulus pixels, in the noise
+    units of each unit's own map.
     """
     average, _, power = differences(sums)
     chosen = _standardise(average, ROUNDING * power.sqrt())[:, positions.clear]
@@ -188,7 +191,8 @@ def patches(
 def main_components(rows: Tensor, count: int) -> Tensor:
     """The ``count`` orthonormal directions ``(count, D)`` that explain most of ``rows`` ``(n, D)``, largest first.
 
-    Right singular vectors, signed so that their largest element is positive; fewer when there are fewer rows.
+    Right singular vectors (Eckart and Young 1936), signed so that their largest element is positive; fewer when there
+    are fewer rows.
     """
     main = torch.linalg.svd(rows, full_matrices=False).Vh[:count]
     largest = main.gather(1, main.abs().argmax(1, keepdim=True))

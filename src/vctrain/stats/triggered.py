@@ -28,7 +28,8 @@ def effective_number(total: Floats, squares: Floats, frames: Floats) -> Floats:
 
 
 def standard_scores(maps: Floats, deviation: Floats, number: Floats) -> Floats:
-    """Maps ``(lags, U, P)`` in standard errors: ``map * sqrt(number) / deviation``.
+    """Maps ``(lags, U, P)`` in standard errors: ``map * sqrt(number) / deviation``, ``number`` being that of
+    `effective_number` (Kish 1965).
 
     ``deviation`` ``(P,)`` is the standard deviation over frames of what was averaged; a pixel that never changes has 0.
     """
@@ -53,6 +54,8 @@ def strength(maps: Floats, impossible: int) -> Strength:
 
     The peak lag has the largest standard deviation over pixels; the signal-to-noise ratio divides that by the root mean
     square of the standard deviations at the lags with no possible effect. NaN where these maps hold nothing.
+
+    Source: docs/analyses.md, `sta_snr`.
     """
     spreads = maps.std(2)
     possible = spreads[impossible:]
@@ -64,8 +67,8 @@ def strength(maps: Floats, impossible: int) -> Strength:
 
 
 def similarity(first: Floats, second: Floats) -> Floats:
-    """Pearson's correlation over lags and pixels of two maps of each unit, ``(lags, U, P)`` to (U,); NaN for a map
-    without variance."""
+    """Pearson's (1895) correlation over lags and pixels of two maps of each unit, ``(lags, U, P)`` to (U,); NaN for a
+    map without variance."""
     a, b = (np.moveaxis(maps, 1, 0).reshape(maps.shape[1], -1) for maps in (first, second))
     a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
     norm = np.sqrt((a**2).sum(1) * (b**2).sum(1))

@@ -15,7 +15,7 @@ def peak_between(places: Floats, values: Floats) -> tuple[float, float]:
     """Place and height of the maximum of ``values`` (N,) at evenly spaced ``places`` (N,), between samples.
 
     The vertex of the parabola through the largest sample and its neighbours; the sample itself at either end. NaN for
-    values that are not all finite.
+    values that are not all finite. Source: the polynomial of degree two through three evenly spaced points.
 
     >>> peak_between(np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 1.0]))[0]
     1.5
@@ -82,8 +82,8 @@ def fit_sine(sine: Floats, cosine: Floats, mean: Floats, variance: Floats) -> Si
     ``sine`` and ``cosine`` (B,) are the means of the phases' sine and cosine in each bin, so that wide bins do not
     flatten the fit. With ``mean = K sine + L cosine + C``: amplitude ``sqrt(K^2 + L^2)``, shift ``atan2(L, K)``.
     ``variance`` (B,) is that of each mean (of Poisson counts, mean over frames); the covariance of (K, L, C) is the
-    sandwich ``(X'X)^-1 X' diag(variance) X (X'X)^-1``, and errors of amplitude and shift follow to first order.
-    `NO_FIT` with fewer than three bins.
+    sandwich (White 1980) ``(X'X)^-1 X' diag(variance) X (X'X)^-1``, and errors of amplitude and shift follow to first
+    order. `NO_FIT` with fewer than three bins.
     """
     design = np.stack([sine, cosine, np.ones_like(sine)], axis=1)
     if len(design) < 3 or np.linalg.matrix_rank(design) < 3:

@@ -54,7 +54,10 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def check_devices(accelerator: str, devices: int, nodes: int) -> None:
-    """Refuse numbers of devices and nodes that this start cannot give."""
+    """Refuse numbers of devices and nodes that this start cannot give.
+
+    Raises UsageError for nodes that nobody started, FaultError for more GPUs than there are.
+    """
     if nodes > 1 and not launched_externally():
         raise UsageError(
             f"--nodes {nodes}: this process was not started as one of several nodes",

@@ -101,7 +101,10 @@ def with_absolute_paths(settings: Settings) -> Settings:
 def train_from_scratch(
     settings: Settings, *, run_dir: Path, provenance: Mapping[str, str], argv: Sequence[str]
 ) -> dict[str, Any]:
-    """The same as `train` without the checkpoint that ``settings.start`` names: its model, the same data and steps."""
+    """The same as `train` without the checkpoint that ``settings.start`` names: its model, the same data and steps.
+
+    Raises UsageError for a legacy model.
+    """
     assert settings.start.checkpoint is not None
     model = model_of(settings, read_checkpoint(settings.start.checkpoint))
     if not isinstance(model, ModelConfig):

@@ -138,6 +138,7 @@ class TwinModule(pl.LightningModule):
                 self.with_oracle[part.session] = 1.0
 
     def on_validation_epoch_end(self) -> None:
+        """Scores of the whole split, from the sums of all processes. Raises NumericsError if they are not finite."""
         stacked = torch.cat([s.stacked() for s in (*self.sums, *self.oracle_sums)], dim=1)
         stacked = self._sum_over_processes(stacked)
         if not bool(stacked.isfinite().all()):

@@ -56,7 +56,8 @@ class Prepared:
 def prepare(settings: Settings, world_size: int, going_on: Checkpoint | None = None) -> Prepared:
     """Open the recordings, build the twin and the sampler.
 
-    ``going_on`` is a checkpoint of the same run. Raises what the user has to know before anything is created.
+    ``going_on`` is a checkpoint of the same run. Raises what the user has to know before anything is created:
+    UsageError for settings that do not fit each other, ContractError for recordings that do not fit them.
     """
     if settings.data.path is None:
         raise UsageError("no recordings: data.path is not set", hint="give --data PATH")

@@ -45,7 +45,8 @@ class Again:
     def of(cls, run: Path, data: str | None = None, checkpoint: str | None = None) -> Again:
         """What the run directory says; ``data`` and ``checkpoint`` are where recordings and base lie now.
 
-        ContractError if something that is needed is missing or damaged.
+        Raises ContractError if something that is needed is missing or damaged, UsageError for a base of a run without
+        one.
         """
         config = run / "config.yaml"
         record = read_run(run)

@@ -144,7 +144,7 @@ def branch(checkpoint: Path, settings: Settings, sources: Mapping[str, str], new
 
 
 def finished_figures(run_dir: Path) -> dict[str, Any]:
-    """The figures of a run that is done, as it gave them when it ended."""
+    """The figures of a run that is done, as it gave them when it ended. Raises ContractError where none are told."""
     events = [event for event in read_events(run_dir)[0] if event["event"] == "finished"]
     if not events:
         raise ContractError(f"{run_dir}/events.jsonl tells of no end", hint="vctrain eval-bps gives its figures")

@@ -75,7 +75,8 @@ def make(
 ) -> Made:
     """Checks everything that `save_session` is given, bins spikes and labels frames; writes nothing.
 
-    `unit_ids`: the units' own ids, if spike_times is no mapping that says them.
+    `unit_ids`: the units' own ids, if spike_times is no mapping that says them. Raises ContractError for arrays that
+    are no recording, UsageError for arguments that do not fit together.
     """
     movie = as_movie(stim)
     n = int(movie.shape[0])

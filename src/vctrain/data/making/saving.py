@@ -96,20 +96,20 @@ def save_session(
         path: ``ROOT/SESSION/TYPE.dset``, or the session's folder ``ROOT/SESSION`` and `type`.
         stim: movie, uint8 (F, H, W), 127 = mean grey. What is no array (an HDF5 dataset, say) is read in pieces.
         type: stimulus type, such as "gaborium".
-        spike_times: for each unit its spikes in seconds, in any order; or a mapping of such by the unit's own id. A
+        spike_times: for each unit its spikes, (n,) seconds, in any order; or a mapping of such by the unit's own id. A
             unit's cid is its place (the ids are kept as ``unit_ids`` in the metadata).
-        counts: instead of spike_times, whole spike counts (F, U).
+        counts: instead of spike_times, (F, U) whole numbers of spikes a bin.
         frame_times: start of each frame, (F,) seconds, increasing.
         rate_hz: frames a second; by default from the median step of frame_times. Without frame_times, frame i starts
             at i / rate_hz.
         eyepos: gaze, (F, 2) degrees to the right and up. Frames on which it is not finite are marked invalid.
-        valid: whether eye tracking is valid, (F,).
+        valid: whether eye tracking is valid, (F,) of 0 or 1.
         trials: number of each frame's trial, (F,), negative for none; or start and stop of each trial, (n, 2) seconds:
             a frame belongs to trial i if it starts in [start, stop), and to none (-1) outside. Without it, blocks of
             10 s stand for trials.
-        psth_inds: frame number within a repeated sequence, (F,).
-        rate_true: expected counts, (F, U), of simulated units.
-        covariates: others by name, first axis frames.
+        psth_inds: number of the frame within a repeated sequence, (F,), negative for none.
+        rate_true: expected counts of simulated units, (F, U) spikes a bin.
+        covariates: others by name, (F, ...), in units of their own.
         metadata: text, numbers, arrays, lists and mappings of them.
         overwrite: replace a file that is there.
 

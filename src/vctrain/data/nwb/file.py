@@ -85,7 +85,10 @@ def length_of(data: Any) -> int:
 
 
 def times_of(series: Any, where: str) -> Array:
-    """Seconds of each sample of a TimeSeries, from its timestamps, or from its rate and starting time, (n,)."""
+    """Seconds of each sample of a TimeSeries, from its timestamps, or from its rate and starting time, (n,).
+
+    Raises ContractError where it has neither.
+    """
     if series.timestamps is not None:
         return read(f"{where}, timestamps", series.timestamps).astype(np.float64)
     if not series.rate:

@@ -90,7 +90,7 @@ def _text(value: Any) -> str:
 def trials_of(nwb: Any, name: str | None, notes: list[str]) -> tuple[str, Times] | None:
     """The name of the table of trials, and start and stop of each, (n, 2) seconds; None if there is no such table.
 
-    Raises UsageError if there is no table called `name`.
+    Raises UsageError if there is no table called `name`, ContractError for one without a row of start and stop.
     """
     tables = dict(nwb.intervals or {})
     if name is None:

@@ -49,6 +49,7 @@ class SimulatedSession:
 
     @property
     def units(self) -> Units:
+        """Those of its population."""
         return self.population.units
 
 

@@ -56,7 +56,8 @@ def ablate_behavior(
     Each trial's behaviour is replaced by that of another of its type and split, frame by frame from its start, again
     from the start where that one is shorter; sums are means over ``shuffles`` such permutations. Intervals are 95 %,
     from resampled trials, alike for both. Arrays of a session: ``bps``, ``bps_mean``, ``bps_shuffled`` (U,), ``cids``.
-    Raises ContractError for a twin without modulator, sessions without behaviour, or a type of a single trial.
+    Raises ContractError for a twin without modulator, sessions without behaviour, or a type of a single trial,
+    UsageError for numbers below 1.
     """
     if shuffles < 1:
         raise UsageError(f"--shuffles {shuffles}: there must be one at least", hint="such as --shuffles 4")

@@ -38,7 +38,7 @@ def draw_waiting(run_dir: Path) -> None:
 def draw_step(run_dir: Path, step: int, path: Path) -> dict[str, str]:
     """Draw the twin of the checkpoint at ``path``, taken at ``step``; returns the pictures by name.
 
-    The event names them once all are there.
+    The event names them once all are there. Raises ContractError for a checkpoint of another step.
     """
     started = time.monotonic()
     checkpoint = read_checkpoint(path)

@@ -28,7 +28,10 @@ def three(sizes: Sizes) -> tuple[int, int, int]:
 
 
 def taper(name: str, taps: int, params: Mapping[str, Any]) -> Tensor:
-    """A symmetric window of ``torch.signal.windows`` to a ``power``, its greatest value 1."""
+    """A symmetric window of ``torch.signal.windows`` to a ``power``, its greatest value 1.
+
+    Raises UsageError for a name or keywords that torch does not know.
+    """
     make = getattr(torch.signal.windows, name, None) if name in torch.signal.windows.__all__ else None
     if make is None:
         raise UsageError(f"no window {name!r}", hint=f"valid: {', '.join(torch.signal.windows.__all__)}")

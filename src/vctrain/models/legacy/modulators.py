@@ -136,6 +136,7 @@ class PredictiveCoding(nn.Module):
         self.error: Tensor | None = None
 
     def forward(self, x: Tensor, behavior: Tensor) -> Tensor:
+        """Raises UsageError for a window of one slot."""
         if x.shape[2] < 2:
             raise UsageError(
                 "predictive coding needs two slots of a window or more, and one is left",

@@ -49,7 +49,7 @@ class Records(pl.Callback):
 
     @property
     def best(self) -> Scores:
-        """The validation with the highest val_bps_overall so far."""
+        """The validation with the highest val_bps_overall so far. Raises NumericsError before the first."""
         if self._best is None:
             raise NumericsError("the run ended before its first validation", hint="raise trainer.max_epochs")
         return self._best
