@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.published import model_config
 from benchmarks.simulated import sessions_of
 from benchmarks.windowed import Windowed
 from vctrain.config.resolve import resolve
@@ -55,7 +56,11 @@ def settings_of(options: argparse.Namespace, clips: int, frames: int, lr: float)
         "optim.lr": lr,
         "regularization": [],
     }
-    return resolve("gaborium", [], [f"model={options.model}"], sets).settings
+    if options.published is None:
+        return resolve("gaborium", [], [f"model={options.model}"], sets).settings
+    width, grid = options.published
+    model = model_config(width, grid=round(grid)).model_dump(mode="json")
+    return resolve("gaborium", [], [], {**sets, "model": model}).settings
 
 
 def validated(twin: AnyTwin, prepared: Prepared) -> dict[str, float]:
@@ -128,6 +133,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--minutes", type=float, default=8.0, help="length of the sessions")
     parser.add_argument("--model", default="twin_small")
+    parser.add_argument(
+        "--published",
+        type=float,
+        nargs=2,
+        metavar=("WIDTH", "GRID"),
+        help="instead: the published network, of so many times the channels, on a grid of so many pixels",
+    )
     parser.add_argument("--shapes", nargs="*", default=["8x64", "4x128", "16x32", "32x16"])
     parser.add_argument("--windows", type=int, nargs="*", default=[64, 256])
     parser.add_argument("--lr", type=float, default=1e-2)
@@ -150,7 +162,12 @@ def main() -> None:
     reference = max(windowed, default=None)
     for run in found.values():
         run["seconds_to_reference"] = None if reference is None else reached(run["validations"], reference)
-    told = {"seconds": options.seconds, "minutes": options.minutes, "model": options.model, "lr": options.lr}
+    told = {
+        "seconds": options.seconds,
+        "minutes": options.minutes,
+        "model": options.published or options.model,
+        "lr": options.lr,
+    }
     print(json.dumps({"benchmark": "learning", **told, "reference": reference, "runs": found}))
 
 
