@@ -1,4 +1,4 @@
-"""How long ``vctrain --help``, ``status`` and ``table`` take, against a bare Typer application started beside them.
+"""How long help, status, table, presets list and completion take, against a bare Typer application beside them.
 
 python -m benchmarks.help
 """
@@ -28,11 +28,30 @@ app()
 """
 REPEATS = 7
 RUNS, VALIDATIONS = 10, 100
-COMMANDS = {"help": ["--help"], "status": ["status"], "table": ["table", "runs"]}
+COMMANDS: dict[str, list[str] | str] = {
+    "help": ["--help"],
+    "status": ["status"],
+    "table": ["table", "runs"],
+    "presets list": ["presets", "list"],
+    "completion of a preset": "vctrain train --preset gab",
+    "completion of a setting": "vctrain train --set optim.weight",
+    "completion of a run": "vctrain resume run",
+}
+"""Arguments of a command, or the line that bash completes."""
 
 
-def _seconds(command: list[str], folder: Path) -> float:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+def _called(arguments: list[str] | str) -> tuple[list[str], dict[str, str]]:
+    """The command, and what is in its environment."""
+    if not isinstance(arguments, str):
+        return [sys.executable, "-m", "vctrain", *arguments], {}
+    script = "import sys; sys.argv = ['vctrain']; from vctrain.cli import main; main()"
+    words = str(len(arguments.split()) - 1)
+    asked = {"_VCTRAIN_COMPLETE": "complete_bash", "COMP_WORDS": arguments, "COMP_CWORD": words}
+    return [sys.executable, "-c", script], asked
+
+
+def _seconds(command: list[str], folder: Path, asked: dict[str, str] | None = None) -> float:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **(asked or {})}
     started = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True, cwd=folder, env=environment)
     return time.perf_counter() - started
@@ -59,7 +78,8 @@ def main() -> None:
         _make_runs(folder)
         for _ in range(REPEATS):
             for name, arguments in COMMANDS.items():
-                ours[name].append(_seconds([sys.executable, "-m", "vctrain", *arguments], folder))
+                command, asked = _called(arguments)
+                ours[name].append(_seconds(command, folder, asked))
             bare.append(_seconds([sys.executable, "-c", BARE, "--help"], folder))
         torch = {name: _imports_torch(arguments, folder) for name, arguments in COMMANDS.items()}
     beside = statistics.median(bare)
@@ -75,9 +95,10 @@ def main() -> None:
     print(json.dumps({"benchmark": "help", "bare_typer_seconds": beside, **sizes, **figures}))
 
 
-def _imports_torch(arguments: list[str], folder: Path) -> bool:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-X", "importtime", "-m", "vctrain", *arguments]
+def _imports_torch(arguments: list[str] | str, folder: Path) -> bool:
+    (python, *rest), asked = _called(arguments)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **asked}
+    command = [python, "-X", "importtime", *rest]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder, env=environment)
     return any(line.rstrip().endswith("| torch") for line in done.stderr.splitlines())
 

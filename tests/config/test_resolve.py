@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from vctrain import presets
 from vctrain.config.components.modulators import Concat, Film
 from vctrain.config.problems import check, setting_paths
-from vctrain.config.resolve import DEFAULT, SIMULATED, description, read_settings, render, resolve
+from vctrain.config.resolve import DEFAULT, SIMULATED, read_settings, render, resolve
 from vctrain.config.schema import Settings
+from vctrain.config.yaml_files import read_mapping
 from vctrain.errors import UsageError
 
 PRESET = """\
@@ -266,6 +267,7 @@ def test_every_preset_that_comes_along_resolves_with_its_overlays(name):
     resolved = resolve(name)
     for overlay in resolved.overlays:
         assert resolve(name, overlays=[overlay]).settings != resolved.settings
-    assert description(presets.find(name))
+    whole = read_mapping(presets.find(name))
+    assert presets.description(presets.find(name)) == " ".join(whole["description"].split()) != ""
     for model in presets.model_names():
         resolve(name, [], [f"model={model}"])

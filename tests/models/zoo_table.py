@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from vctrain import presets
 from vctrain.commands.model_table import operations
 from vctrain.config.model import ModelConfig
-from vctrain.config.resolve import description, resolve
+from vctrain.config.resolve import resolve
 from vctrain.config.yaml_files import read_mapping
 from vctrain.evaluation.model_facts import clip_flops
 from vctrain.models.shapes import StoredShape
@@ -100,13 +100,13 @@ def measured(name: str) -> tuple[int, int, int]:
 
 def rates(name: str) -> list[int]:
     """Frames a second a model is meant for: as its description says, else those of the presets that name it."""
-    own = _hertz(description(presets.find_model(name)))
+    own = _hertz(presets.description(presets.find_model(name)))
     if own:
         return own
     naming = [preset for preset in presets.names() if preset_model(preset) == name]
-    return sorted({rate for preset in naming for rate in _hertz(description(presets.find(preset))) or [USUAL_HZ]}) or [
-        USUAL_HZ
-    ]
+    return sorted(
+        {rate for preset in naming for rate in _hertz(presets.description(presets.find(preset))) or [USUAL_HZ]}
+    ) or [USUAL_HZ]
 
 
 @cache
@@ -138,7 +138,7 @@ def _model_rows(names: list[str]) -> Iterator[str]:
         times = " or ".join(f"{1000 * frames / rate:.0f} ms at {rate} Hz" for rate in rates(name))
         cells = (
             f"`{name}`",
-            description(presets.find_model(name)) + other,
+            presets.description(presets.find_model(name)) + other,
             core,
             f"{frames} frames, {times}",
             f"{size:,}",
@@ -159,7 +159,7 @@ def _preset_rows() -> Iterator[str]:
         scale = "" if settings.start.freeze else f", core {optim.lr * optim.core_lr_scale:g}"
         cells = (
             f"`{name}`",
-            description(presets.find(name)),
+            presets.description(presets.find(name)),
             f"`{preset_model(name)}`{_quick(name, resolved.overlays)}",
             f"{trainer.max_epochs} x {trainer.steps_per_epoch} of {frames:,} frames",
             f"{optim.lr:g}{scale}, {optim.schedule}",

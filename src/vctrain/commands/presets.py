@@ -9,7 +9,6 @@ import typer
 
 from vctrain import console, presets
 from vctrain.commands import options
-from vctrain.config.resolve import description
 
 app = typer.Typer(
     add_completion=False,
@@ -46,7 +45,7 @@ def list_presets(json: options.Json = False, quiet: options.Quiet = False, debug
     console.configure(json=json, quiet=quiet, debug=debug)
     found = {"preset": presets.names(), "model": presets.model_names()}
     entries = [
-        {"kind": kind, "name": name, "description": description(path), "path": path}
+        {"kind": kind, "name": name, "description": presets.description(path), "path": path}
         for kind, known in found.items()
         for name in known
         for path in [presets.find(name) if kind == "preset" else presets.find_model(name)]

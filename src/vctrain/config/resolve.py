@@ -126,11 +126,6 @@ def read_provenance(path: Path) -> dict[str, str]:
     return dict(zip(paths, sources, strict=True)) if len(paths) == len(sources) else {}
 
 
-def description(path: Path) -> str:
-    """The ``description:`` of a preset or model file."""
-    return " ".join(str(read_mapping(path).get("description", "")).split())
-
-
 def _from_sets(sets: Sequence[str]) -> dict[str, Any]:
     """``--set`` arguments as one nested mapping; of two for one path the later holds."""
     layer: dict[str, Any] = {}

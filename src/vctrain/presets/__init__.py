@@ -6,8 +6,11 @@ A preset is ``presets/NAME.yaml``; the models that presets name are ``presets/mo
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 from pathlib import Path
+
+import yaml
 
 from vctrain.errors import FaultError, UsageError
 
@@ -40,6 +43,19 @@ def find_either(name: str, folder: Path | None = None) -> Path:
     if name not in names(folder) and name in model_names(folder):
         return find_model(name, folder)
     return find(name, folder)
+
+
+def description(path: Path) -> str:
+    """The ``description:`` of the preset or model file ``path``, on one line; empty if it has none.
+
+    Only this key is parsed: forty whole files would take a listing longer than starting the program.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    first = next((place for place, line in enumerate(lines) if line.startswith("description:")), None)
+    if first is None:
+        return ""
+    own = [lines[first], *itertools.takewhile(lambda line: line.startswith(" "), lines[first + 1 :])]
+    return " ".join(str(yaml.safe_load("\n".join(own))["description"]).split())
 
 
 def copy(name: str, destination: Path, folder: Path | None = None) -> Path:
