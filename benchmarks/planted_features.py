@@ -49,19 +49,22 @@ def pooled_features(twin: Twin, session: Session) -> tuple[Tensor, Tensor]:
     readout = twin.readouts[0]
     assert isinstance(readout, GaussianMaskReadout)
     found: list[Tensor] = []
+    read: list[Tensor] = []
 
     def see(_: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
         maps = inputs[0]
-        found.append(torch.einsum("nclyx,uyx->nluc", maps, masks_of([readout])[0][0].view(-1, *maps.shape[3:])))
+        read.append(torch.einsum("nclyx,uyx->nluc", maps, masks_of([readout])[0][0].view(-1, *maps.shape[3:])))
 
     handle = readout.register_forward_pre_hook(see)
     frames: list[Tensor] = []
     with torch.no_grad():
         for start, stop in session.segments().tolist():
             for first in range(start, stop, FRAMES):
+                read.clear()
                 twin([session.gather([first], context=twin.context, frames=FRAMES)])
                 here = min(FRAMES, stop - first)
-                found[-1] = found[-1][0, :here]
+                # without a gradient a twin goes through a clip in pieces
+                found.append(torch.cat(read, dim=1)[0, :here])
                 frames.append(torch.arange(first, first + here))
     handle.remove()
     return torch.cat(found), torch.cat(frames)

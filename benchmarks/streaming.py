@@ -84,7 +84,7 @@ def train(options: argparse.Namespace, sessions: int) -> dict[str, Any]:
 def evaluate(options: argparse.Namespace, sessions: int) -> dict[str, Any]:
     """Seconds of an evaluation per scored frame, session after session on both sides as evaluation has it."""
     twin = build(model_config(options.width), sessions).eval()
-    ours = batch(twin, EVAL_CLIPS, EVAL_FRAMES)
+    ours = batch(twin, EVAL_CLIPS, EVAL_FRAMES[1])
     theirs = batch(twin, 1, options.windows)
     single = [ClipBatch(0, (part,), ours.counts) for part in ours.parts]
 

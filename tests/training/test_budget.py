@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from made_sessions import settings
 from vctrain.config.resolve import read_provenance, read_settings
 from vctrain.errors import UsageError
 from vctrain.runs.checkpoints import read_checkpoint
-from vctrain.training import budget, fit, resuming
+from vctrain.training import budget, fit, loaders, resuming
 from vctrain.training.prepare import prepare
 
 
@@ -70,3 +71,22 @@ def test_no_time_for_a_validation_is_an_error(tiny_data: Path, tmp_path: Path) -
     with pytest.raises(UsageError, match="max_minutes"):
         fit.train(chosen, run_dir=tmp_path / "run", provenance={}, argv=[])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_validation_is_what_its_frames_take(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of sessions differ in length; whichever are timed, the whole is in proportion to frames."""
+    chosen = settings(tiny_data)
+    prepared = prepare(chosen, 1)
+    plain = loaders.validation_loader(prepared.sessions, "val", prepared.twin, 0, 1)
+    read = [plain.context + plain.frames_of(group) for group in range(plain.n_groups)]
+    clock = {"now": 0.0}
+    original = budget._Timer.on_validation_batch_end
+
+    def timed(self: Any, trainer: Any, module: Any, outputs: Any, batch: Any, *rest: Any) -> None:
+        clock["now"] += 0.01 * read[batch.step]
+        original(self, trainer, module, outputs, batch, *rest)
+
+    monkeypatch.setattr(budget._Timer, "on_validation_batch_end", timed)
+    monkeypatch.setattr(budget.time, "perf_counter", lambda: clock["now"])
+    _, validation = budget.measure(chosen, prepared)
+    assert validation == pytest.approx(0.01 * sum(read))

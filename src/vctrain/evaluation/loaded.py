@@ -102,8 +102,8 @@ class LoadedTwin:
                 hint=f"give at least {context + 1}",
             )
         rates = np.full((n, units), np.nan, np.float32)
-        for start in range(context, n, EVAL_FRAMES):
-            stop = min(start + EVAL_FRAMES, n)
+        for start in range(context, n, EVAL_FRAMES[1]):
+            stop = min(start + EVAL_FRAMES[1], n)
             with torch.inference_mode():
                 rates[start:stop] = (
                     self.module((self._clips(index, units, given, start, stop),))[0][0].float().cpu().numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,10 +38,11 @@ SOURCE = "fitted to max_minutes"
 
 
 class _Timer(pl.Callback):
-    """Seconds of each optimizer step and each chunk of validation, those of rank 0 on all processes."""
+    """Seconds of each optimizer step and of a frame of validation, those of rank 0 on all processes; ``frames`` are
+    those that each chunk of this process reads."""
 
-    def __init__(self, accumulate: int, warm_up: int) -> None:
-        self._accumulate, self._warm_up = accumulate, warm_up
+    def __init__(self, accumulate: int, warm_up: int, frames: Sequence[int]) -> None:
+        self._accumulate, self._warm_up, self._frames = accumulate, warm_up, frames
         self._steps: list[float] = []
         self._chunks: list[float] = []
         self._last: float | None = None
@@ -58,7 +60,7 @@ class _Timer(pl.Callback):
         self._last = time.perf_counter()
 
     def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *found: Any) -> None:
-        self._chunks.append(self._since())
+        self._chunks.append(self._since() / self._frames[len(self._chunks)])
 
     def _since(self) -> float:
         now = time.perf_counter()
@@ -67,8 +69,8 @@ class _Timer(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         step = statistics.mean(self._steps[self._warm_up :])
-        chunk = statistics.median(self._chunks)
-        self.seconds = trainer.strategy.broadcast((step, chunk))
+        frame = statistics.median(self._chunks)
+        self.seconds = trainer.strategy.broadcast((step, frame))
 
 
 def measure(settings: Settings, prepared: Prepared, sample: Sample = THOROUGH) -> tuple[float, float]:
@@ -77,7 +79,9 @@ def measure(settings: Settings, prepared: Prepared, sample: Sample = THOROUGH) -
     accumulate, steps = settings.trainer.accumulate, sample.warm_up + sample.steps
     short = settings.trainer.model_copy(update={"max_epochs": 1, "steps_per_epoch": steps})
     twin = copy.deepcopy(prepared.twin)
-    timer = _Timer(accumulate, sample.warm_up)
+    val_loader = validation_loader(prepared.sessions, "val", twin, rank, world_size)
+    frames = [val_loader.context + val_loader.frames_of(group) for group in range(val_loader.n_groups)]
+    timer = _Timer(accumulate, sample.warm_up, frames[rank::world_size])
     trainer = build_trainer(
         accelerator=prepared.accelerator,
         devices=settings.trainer.devices,
@@ -93,15 +97,12 @@ def measure(settings: Settings, prepared: Prepared, sample: Sample = THOROUGH) -
     )
     shortened = settings.model_copy(update={"trainer": short})
     loader = training_loader(shortened, prepared, rank, lambda: 0)
-    val_loader = validation_loader(prepared.sessions, "val", twin, rank, world_size)
     module = TwinModule(twin, shortened, {})
     # The run itself begins with the random numbers that it would have without having been measured.
     with isolate_rng():
         trainer.fit(module, train_dataloaders=loader, val_dataloaders=val_loader)
-    step, chunk = timer.seconds
-    # the chunks that were timed are those of the first session; others are in proportion to their frames
-    frames = [val_loader.context + val_loader.frames_of(group) for group in range(val_loader.n_groups)]
-    return step, chunk * sum(frames) / frames[0] / world_size
+    step, frame = timer.seconds
+    return step, frame * max(sum(frames[first::world_size]) for first in range(world_size))
 
 
 def measure_rank(settings: dict[str, Any]) -> dict[str, Any]:

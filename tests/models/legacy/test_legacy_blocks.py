@@ -14,10 +14,11 @@ from vctrain.config.legacy_blocks import BlurPool, LegacyBlock, LegacyNormParams
 from vctrain.errors import UsageError
 from vctrain.models.legacy.activations import build_activation, inverse
 from vctrain.models.legacy.blocks import LegacyConvBlock
-from vctrain.models.legacy.convs import taper
+from vctrain.models.legacy.convs import LegacyKernelConv, taper
 from vctrain.models.legacy.norms import build_norm
 from vctrain.models.legacy.pools import SoftPool
 from vctrain.models.legacy.semantics import Code
+from vctrain.models.legacy.windows import Windows
 
 OLD = Code(head=False, antialias=False, rms_affine=False, temperature=1.0)
 HEAD = Code(head=True, antialias=False, rms_affine=None, temperature=10.0)
@@ -275,3 +276,27 @@ def test_pools(pool: dict[str, Any] | None, shape: tuple[int, ...]) -> None:
 def test_b11_head_pool_after_a_kernel_of_one_lag_cannot_have_run() -> None:
     with pytest.raises(UsageError, match="one lag"):
         block(HEAD, conv_params={"kernel_size": [1, 3, 3]}, pool_params={"type": "max", "kernel_size": 2})
+
+
+@pytest.mark.parametrize("stride", [1, [2, 1, 2]])
+@pytest.mark.parametrize("dilation", [1, [2, 1, 3], [3, 2, 1]])
+@pytest.mark.parametrize("kernel", [[5, 5, 5], [3, 7, 5], [6, 1, 5]])
+def test_taps_that_a_taper_leaves_at_zero_are_left_out(kernel: Any, dilation: Any, stride: Any) -> None:
+    """With steps and strides over what they skip; of windows that share frames as of each by itself."""
+    conv = {"kernel_size": kernel, "stride": stride, "dilation": dilation, "padding": 0}
+    net = block(OLD, conv_params={**conv, "aa_signal": True, "aa_window": "hann", "bias": True})
+    (whole,) = [m for m in net.modules() if isinstance(m, LegacyKernelConv)]
+    assert whole.live != tuple((0, taps) for taps in whole.size)
+    stream = torch.randn(1, 2, 24, 20, 20, generator=torch.Generator().manual_seed(1))
+    shared = Windows((stream,), tuple((0, lag) for lag in range(20)), 5)
+    each = shared.gather()
+    expected = F.conv3d(each, whole.kernel(), whole.bias, whole.stride, 0, whole.dilation)
+    torch.testing.assert_close(whole(each), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(whole.on_windows(shared).gather(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_response_norms_hold_in_half_precision() -> None:
+    norm = stirred(build_norm("grn", LegacyNormParams(), 3, OLD))
+    x = 3 * torch.randn(2, 3, 8, 40, 40, generator=torch.Generator().manual_seed(0))
+    expected = norm(x)
+    torch.testing.assert_close(norm.half()(x.half()).float(), expected, rtol=2e-2, atol=2e-2)

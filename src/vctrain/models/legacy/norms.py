@@ -93,7 +93,8 @@ class OldResponseNorm(ResponseNorm):
 
     def gain(self, norm: Tensor, count: int) -> Tensor:
         """``gamma / (rms + offset)``."""
-        rms = torch.sqrt(norm.square() / count + 1e-6)
+        # in half precision a norm of 256 has a square of infinity
+        rms = torch.sqrt(norm.float().square() / count + 1e-6).to(norm.dtype)
         return _by_channel(self.gamma) / (rms + self.offset.clamp(0.1, 1.0))
 
 
