@@ -21,7 +21,15 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from vctrain import __version__, console
-from vctrain.errors import FaultError, PreemptedError, Terminated, UsageError, VctrainError, is_out_of_memory
+from vctrain.errors import (
+    FaultError,
+    PreemptedError,
+    UsageError,
+    VctrainError,
+    check_not_ended,
+    is_out_of_memory,
+    to_end,
+)
 from vctrain.runs.files import FULL
 
 VERBS: Mapping[str, tuple[str, str]] = {
@@ -140,8 +148,12 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     console.configure(json="--json" in options, quiet="--quiet" in options, debug="--debug" in options)
     sys.excepthook = functools.partial(_on_bug, arguments)
     # From its first step on a run listens itself, saves and ends with 75; before that there is nothing to save.
+    to_end.clear()
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, _on_sigterm)
+        signal.signal(number, _on_signal)
+    # a shell starts what runs in its background with SIGINT ignored
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _on_signal)
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments or ["--help"], prog_name="vctrain", standalone_mode=False)
@@ -178,13 +190,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code if arguments and isinstance(code, int) else 0 if arguments else UsageError.code)
 
 
-_signals: list[int] = []
-"""Received; typer turns what they raise into an end of its own."""
-
-
-def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
-    _signals.append(number)
-    raise Terminated
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    # typer turns what is raised into an end of its own
+    to_end.append(number)
+    check_not_ended()
 
 
 def _nothing_left_to_stop() -> None:
@@ -195,7 +204,8 @@ def _nothing_left_to_stop() -> None:
 
 
 def _end_interrupted(arguments: Sequence[str]) -> NoReturn:
-    if _signals:
+    told, to_end[:] = to_end[:1], []
+    if told and told[0] != signal.SIGINT:
         _fail(TERMINATED, "terminated", "", arguments)
     _fail(INTERRUPTED, "interrupted", "", arguments)
 

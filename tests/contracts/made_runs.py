@@ -84,7 +84,7 @@ def until(process: subprocess.Popen[str], happened: Callable[[], bool], seconds:
     while not happened():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.01)
+        time.sleep(0.002)
 
 
 def state(run: Path) -> str:

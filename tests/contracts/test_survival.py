@@ -22,7 +22,8 @@ LASTS = {"trainer.max_epochs": 12, "trainer.steps_per_epoch": 6, "checkpoint.eve
 """Long enough to be stopped in the middle, short enough to be waited for."""
 VALIDATES = {"trainer.max_epochs": 30, "trainer.steps_per_epoch": 1, "checkpoint.every_n_minutes": None}
 """Hardly anything but validation."""
-SAVES = {"trainer.max_epochs": 4, "trainer.steps_per_epoch": 15, "checkpoint.every_n_steps": 1}
+SAVES = {"trainer.max_epochs": 20, "trainer.steps_per_epoch": 3, "checkpoint.every_n_steps": 1}
+"""Many epochs: the file that is looked for is there for milliseconds of each."""
 
 
 class Runs:

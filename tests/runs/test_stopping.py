@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vctrain.errors import UsageError
+from vctrain.errors import Terminated, UsageError
 from vctrain.runs.stopping import SIGNALS, SLURM_END, STOP_AT, StopRequest, limit_time, margin, seconds_of, stop_time
 
 
@@ -40,6 +40,18 @@ def test_handlers_come_back_after_an_error() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
     with pytest.raises(ZeroDivisionError), StopRequest().listening():
         raise ZeroDivisionError
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_a_signal_that_an_import_swallowed_is_not_lost(
+    number: signal.Signals, raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    monkeypatch.setattr("vctrain.errors.to_end", [number])
+    with pytest.raises(raised) as caught, StopRequest().listening():
+        pytest.fail("it began")
+    assert caught.type is raised
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from vctrain import console
-from vctrain.errors import UsageError
+from vctrain.errors import UsageError, check_not_ended
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 """All of them mean: save, and end with 75."""
@@ -54,13 +54,17 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """While this lasts, `SIGNALS` ask instead of interrupting; must be entered by the main thread."""
+        """While this lasts, `SIGNALS` ask instead of interrupting; must be entered by the main thread.
+
+        Raises KeyboardInterrupt where one has come before and what it raised was lost.
+        """
 
         def note(number: int, frame: FrameType | None) -> None:
             self.ask(signal.Signals(number).name)
 
         before = {number: signal.signal(number, note) for number in SIGNALS}
         try:
+            check_not_ended()
             yield
         finally:
             for number, handler in before.items():
