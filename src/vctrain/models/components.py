@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
+# each file registers its own
+from vctrain.models import (  # noqa: F401
+    adaptation,
+    convnet,
+    frontend,
+    history,
+    modulator,
+    modulator_memory,
+    output,
+    readout,
+    readout_opposed,
+    recurrent,
+    temporal_basis,
+)
 from vctrain.models.registry import build as build
 from vctrain.models.registry import built_types as built_types
-
-MODULES = (
-    "adaptation",
-    "convnet",
-    "frontend",
-    "history",
-    "modulator",
-    "modulator_memory",
-    "output",
-    "readout",
-    "readout_opposed",
-    "recurrent",
-    "temporal_basis",
-)
-"""Where the components are; each file registers its own."""
-
-for _name in MODULES:
-    import_module(f"vctrain.models.{_name}")
