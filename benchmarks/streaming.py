@@ -25,7 +25,7 @@ from benchmarks.windowed import Windowed
 from vctrain.data.clips import ClipBatch
 from vctrain.metrics.bps import PoissonSums
 from vctrain.models.build import AnyTwin
-from vctrain.training.loaders import EVAL_CLIPS, EVAL_FRAMES
+from vctrain.training.loaders import EVAL_CLIPS, MOST_EVAL_FRAMES
 from vctrain.training.loss import session_losses, step_loss
 
 SCORED = 64
@@ -84,7 +84,7 @@ def train(options: argparse.Namespace, sessions: int) -> dict[str, Any]:
 def evaluate(options: argparse.Namespace, sessions: int) -> dict[str, Any]:
     """Seconds of an evaluation per scored frame, session after session on both sides as evaluation has it."""
     twin = build(model_config(options.width), sessions).eval()
-    ours = batch(twin, EVAL_CLIPS, EVAL_FRAMES[1])
+    ours = batch(twin, EVAL_CLIPS, MOST_EVAL_FRAMES)
     theirs = batch(twin, 1, options.windows)
     single = [ClipBatch(0, (part,), ours.counts) for part in ours.parts]
 

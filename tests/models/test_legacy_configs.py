@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from models.narrow import named_model
+from models.zoo_table import FAMILIES
 
 from vctrain import presets
 from vctrain.config.datasets import load_dataset_configs
@@ -28,40 +29,7 @@ from vctrain.training.initialise import initialise
 from vctrain.training.loss import session_losses, step_loss
 from vctrain.training.optimizer import build_optimizer, parameter_groups
 
-OCTOBER = (
-    "learned_res_small",
-    "learned_res_small_film",
-    "learned_res_small_stn",
-    "learned_res_small_pc",
-    "learned_res_small_gru",
-    "learned_res_small_none_gru",
-    "learned_res_small_30",
-    "learned_res_small_gru_30",
-    "learned_dense_small_gru",
-    "modulator_only_convgru",
-    "core_res",
-    "core_res_modulator",
-    "x3d",
-    "x3d_modulator",
-    "tcn",
-    "tcn_modulator",
-    "resnet",
-    "resnet_modulator",
-)
-NEWEST = (
-    "learned_resnet_none_none_gaussian",
-    "learned_resnet_none_convgru_gaussian",
-    "learned_resnet_concat_convgru_gaussian",
-    "learned_resnet_film_none_gaussian",
-    "learned_resnet_wide3_none_convgru_gaussian",
-    "learned_dense_concat_convgru_gaussian",
-    "learned_dense_none_convgru_gaussian",
-    "learned_dense_film_none_gaussian",
-    "learned_dense_concat_convgru_gaussian_history",
-    "modulator_only_concat_convgru",
-    "cones_res_small_gru_optimized",
-)
-NAMES = (*OCTOBER, *NEWEST)
+NAMES = tuple(name for family, names in FAMILIES.items() if family != "streaming" for name in names)
 GRIDS = {"learned_resnet_wide3_none_convgru_gaussian": 41}
 """Three windows without padding leave nothing of a smaller grid."""
 STEPS, BATCHES, FRAMES = 20, 5, 12

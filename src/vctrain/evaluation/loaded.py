@@ -18,7 +18,7 @@ from vctrain.data.stimulus import StimChain
 from vctrain.errors import ContractError, NumericsError, UsageError
 from vctrain.models.legacy.twin import LegacyTwin
 from vctrain.runs.checkpoints import Checkpoint, read_checkpoint
-from vctrain.training.loaders import EVAL_FRAMES
+from vctrain.training.loaders import MOST_EVAL_FRAMES
 
 Floats = NDArray[np.float32]
 _OPERATIONS: TypeAdapter[list[Any]] = TypeAdapter(list[Operation])
@@ -102,8 +102,8 @@ class LoadedTwin:
                 hint=f"give at least {context + 1}",
             )
         rates = np.full((n, units), np.nan, np.float32)
-        for start in range(context, n, EVAL_FRAMES[1]):
-            stop = min(start + EVAL_FRAMES[1], n)
+        for start in range(context, n, MOST_EVAL_FRAMES):
+            stop = min(start + MOST_EVAL_FRAMES, n)
             with torch.inference_mode():
                 rates[start:stop] = (
                     self.module((self._clips(index, units, given, start, stop),))[0][0].float().cpu().numpy()

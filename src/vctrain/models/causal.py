@@ -16,7 +16,7 @@ class Causal(nn.Module):
     """A stage whose output at a frame depends on that frame and the ``history`` before it, and has no memory of others:
     ``(n, C, T, ...)`` to ``(n, C', T - history, ...)``."""
 
-    history: int
+    history: int = 0
 
     def resume(self, x: Tensor, *beside: Tensor, past: Past) -> tuple[Tensor, Past]:
         """``forward`` of frames that follow those that ``past`` was returned for, and what the next call needs.

@@ -63,7 +63,6 @@ class ConcatModulator(Causal):
 
     def __init__(self, config: Concat, space: Space, behavior_dim: int, some_without: bool) -> None:
         super().__init__()
-        self.history = 0
         self.encoder = BehaviorEncoder(config, behavior_dim, some_without)
         self.out = Space(space.channels + self.encoder.out, space.geometry)
 
@@ -77,7 +76,6 @@ class FilmModulator(Causal):
 
     def __init__(self, config: Film, space: Space, behavior_dim: int, some_without: bool) -> None:
         super().__init__()
-        self.history = 0
         self.encoder = BehaviorEncoder(config, behavior_dim, some_without)
         self.scale = nn.Linear(self.encoder.out, space.channels)
         self.shift = nn.Linear(self.encoder.out, space.channels)
@@ -103,7 +101,6 @@ class SpatialTransformer(Causal):
 
     def __init__(self, config: Stn, space: Space, behavior_dim: int, some_without: bool) -> None:
         super().__init__()
-        self.history = 0
         self.encoder = BehaviorEncoder(config, behavior_dim, some_without)
         self.theta = nn.Linear(self.encoder.out, 6)
         self.alpha = nn.Linear(self.encoder.out, space.channels)

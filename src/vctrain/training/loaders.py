@@ -12,10 +12,10 @@ from vctrain.data.tiles import clip_frames
 from vctrain.models.build import AnyTwin
 from vctrain.training.prepare import Prepared
 
-EVAL_FRAMES = (240, 480)
+LEAST_EVAL_FRAMES, MOST_EVAL_FRAMES = 240, 480
 EVAL_CLIPS = 4
-"""The clips of evaluation and the least and most frames that each scores: fixed, as the digits of a figure must not
-depend on the batch size or the ranks. How many it is follows from the trials of the session."""
+"""Scored frames of a clip of evaluation, and clips that go together: fixed, as the digits of a figure must not depend
+on the batch size or the ranks. How many frames it is follows from the trials of the session."""
 
 
 def reads_of(twin: AnyTwin, features: Mapping[int, StoredFeatures] | None = None) -> Reads:
@@ -58,12 +58,14 @@ def validation_loader(
     ``context`` is the twin's own, or a longer one.
     """
     context = twin.context if context is None else max(context, twin.context)
-    least, most = EVAL_FRAMES
+    frames = [
+        clip_frames(session, split, context, least=LEAST_EVAL_FRAMES, most=MOST_EVAL_FRAMES) for session in sessions
+    ]
     return EvalLoader(
         sessions,
         split=split,
         context=context,
-        frames=[clip_frames(session, split, context, least=least, most=most) for session in sessions],
+        frames=frames,
         clips=EVAL_CLIPS,
         rank=rank,
         world_size=world_size,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -52,15 +54,15 @@ class MeanAndVariance(nn.Module):
         return ((wide - mean) * torch.rsqrt(variance + self.eps)).to(x.dtype)
 
 
-class ResponseNorm(nn.Module):
+class ResponseNorm(nn.Module, ABC):
     """A gain for each channel that follows from its Euclidean norm in the window, and an offset."""
 
     gamma: nn.Parameter
     beta: nn.Parameter
 
+    @abstractmethod
     def gain(self, norm: Tensor, count: int) -> Tensor:
         """The gains for norms ``(n, C, 1, 1, 1)`` of so many values each."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         norm = torch.linalg.vector_norm(x, dim=(2, 3, 4), keepdim=True)
