@@ -20,15 +20,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from vctrain import __version__, console
+from vctrain import __version__, console, ending
 from vctrain.errors import (
     FaultError,
     PreemptedError,
     UsageError,
     VctrainError,
-    check_not_ended,
     is_out_of_memory,
-    to_end,
 )
 from vctrain.runs.files import FULL
 
@@ -148,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     console.configure(json="--json" in options, quiet="--quiet" in options, debug="--debug" in options)
     sys.excepthook = functools.partial(_on_bug, arguments)
     # From its first step on a run listens itself, saves and ends with 75; before that there is nothing to save.
-    to_end.clear()
+    ending.forget()
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, _on_signal)
     # a shell starts what runs in its background with SIGINT ignored
@@ -192,8 +190,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     # typer turns what is raised into an end of its own
-    to_end.append(number)
-    check_not_ended()
+    ending.tell(number)
 
 
 def _nothing_left_to_stop() -> None:
@@ -204,8 +201,7 @@ def _nothing_left_to_stop() -> None:
 
 
 def _end_interrupted(arguments: Sequence[str]) -> NoReturn:
-    told, to_end[:] = to_end[:1], []
-    if told and told[0] != signal.SIGINT:
+    if ending.forget() not in (None, signal.SIGINT):
         _fail(TERMINATED, "terminated", "", arguments)
     _fail(INTERRUPTED, "interrupted", "", arguments)
 

@@ -6,8 +6,6 @@ Exit codes: 1 bug, 2 usage or config (nothing was created), 3 data or checkpoint
 
 from __future__ import annotations
 
-import signal
-
 
 class VctrainError(Exception):
     """A failure the user can act on; everything else is a bug and ends with a traceback under ``--debug``.
@@ -67,17 +65,6 @@ class LostProcessError(FaultError):
 
 class Terminated(KeyboardInterrupt):
     """The process was told to end (SIGTERM) before anything could be saved: exit code 143."""
-
-
-to_end: list[int] = []
-"""Signals by which the command was told to end. An import that catches everything may swallow what they raise, so what
-takes long looks here before it begins: `check_not_ended`."""
-
-
-def check_not_ended() -> None:
-    """Raise what a signal has raised before: `KeyboardInterrupt` for SIGINT, `Terminated` for any other."""
-    if to_end:
-        raise KeyboardInterrupt if to_end[0] == signal.SIGINT else Terminated
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -48,7 +48,7 @@ def test_a_signal_that_an_import_swallowed_is_not_lost(
     number: signal.Signals, raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
-    monkeypatch.setattr("vctrain.errors.to_end", [number])
+    monkeypatch.setattr("vctrain.ending._told", [number])
     with pytest.raises(raised) as caught, StopRequest().listening():
         pytest.fail("it began")
     assert caught.type is raised

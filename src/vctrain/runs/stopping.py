@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from vctrain import console
-from vctrain.errors import UsageError, check_not_ended
+from vctrain import console, ending
+from vctrain.errors import UsageError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 """All of them mean: save, and end with 75."""
@@ -64,7 +64,7 @@ class StopRequest:
 
         before = {number: signal.signal(number, note) for number in SIGNALS}
         try:
-            check_not_ended()
+            ending.check_not_told()
             yield
         finally:
             for number, handler in before.items():
