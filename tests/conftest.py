@@ -20,6 +20,10 @@ from vctrain.config.schema import Settings
 hypothesis_settings.register_profile("vctrain", deadline=None)
 hypothesis_settings.load_profile("vctrain")
 
+# A shell starts what runs in its background with SIGINT ignored, and the commands that tests start would ignore it too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -190,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     # typer turns what is raised into an end of its own
-    ending.tell(number)
+    ending.tell(number, frame)
 
 
 def _nothing_left_to_stop() -> None:

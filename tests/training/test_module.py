@@ -284,3 +284,18 @@ def test_schedules_of_regularizers_follow_the_epochs_of_optimizer_steps() -> Non
     fit(module, [batch(i) for i in range(7)], after=lambda i: widest.append(float(module.twin.readouts[0].std.max())))
     assert widest[:5] == pytest.approx([1.0] * 5)
     assert widest[5:] == pytest.approx([0.4] * 2)
+
+
+def test_batches_go_to_a_gpu_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning itself moves what is not a tensor with copies that wait, one for each tensor of each session."""
+    waits: list[tuple[str, bool]] = []
+
+    def to(moved: ClipBatch, device: torch.device, non_blocking: bool = False) -> ClipBatch:
+        waits.append((device.type, not non_blocking))
+        return moved
+
+    monkeypatch.setattr(ClipBatch, "to", to)
+    module = new_module()
+    for kind in ("cuda", "cpu"):
+        module.transfer_batch_to_device(batch(0), torch.device(kind), 0)
+    assert waits == [("cuda", False), ("cpu", True)]

@@ -48,6 +48,9 @@ class DataConfig(Config):
     """Every step holds clips of one session; which one is drawn as `composition` says."""
     curriculum: Curriculum | None = None
     """Begin with frames of high contrast; `{}` takes the defaults."""
+    residency: Literal["auto", "device", "host", "mmap"] = "auto"
+    """Where movies lie while clips are drawn in training: in the memory of the `device`, of each process on the `host`,
+    or in their mapped files (`mmap`). `auto`: on a GPU if they take no more than a quarter of its free memory."""
 
 
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]

@@ -11,6 +11,34 @@ _TENSORS = ("stim", "robs", "dfs", "behavior", "rate_true", "levels", "history",
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where the frames of clips lie in a movie that a device holds: they are gathered there."""
+
+    movie: torch.Tensor
+    """(F, H, W), on the device."""
+    frames: torch.Tensor
+    """(n, T) int64: which of its frames."""
+    outside: torch.Tensor | None
+    """(n, T) bool: where a trial has no frame; None: nowhere."""
+    padding: int
+    """What stands there."""
+
+    def gathered(self, non_blocking: bool = False) -> torch.Tensor:
+        """The frames, (n, T, H, W), on the device of the movie."""
+        device = self.movie.device
+        frames = self.frames.to(device, non_blocking=non_blocking)
+        found = self.movie[frames]
+        if self.outside is not None:
+            found[self.outside.to(device, non_blocking=non_blocking)] = self.padding
+        return found
+
+    def pin_memory(self) -> Places:
+        """The same with what is copied to the device in page-locked memory."""
+        outside = None if self.outside is None else self.outside.pin_memory()
+        return replace(self, frames=self.frames.contiguous().pin_memory(), outside=outside)
+
+
+@dataclass(frozen=True)
 class SessionClips:
     """Clips of one session, oldest frame first: `T` = context + L frames, of which the last L are scored.
 
@@ -21,7 +49,7 @@ class SessionClips:
     """Index of the session among those opened together."""
     stim: torch.Tensor | None
     """(n, T, H, W): uint8 grey levels, or float32 where the operations on the movie were computed beforehand; None for
-    a twin that reads no stimulus."""
+    a twin that reads no stimulus, and as long as there are only `places`."""
     robs: torch.Tensor
     """(n, L, U) float32: spikes in a bin."""
     dfs: torch.Tensor
@@ -37,6 +65,8 @@ class SessionClips:
     features: torch.Tensor | None = None
     """(n, W + L, h, w, C): what a frozen core makes of the movie, computed beforehand; then there is no stim. W frames
     warm up what reads them."""
+    places: Places | None = None
+    """Of the movie, where a device holds it: `to` makes them its frames."""
 
     @property
     def n_clips(self) -> int:
@@ -50,7 +80,9 @@ class SessionClips:
             for name in _TENSORS
             if (value := getattr(self, name)) is not None
         }
-        return replace(self, **moved)
+        if self.places is not None:
+            moved["stim"] = self.places.gathered(non_blocking).to(device)
+        return replace(self, **moved, places=None)
 
     def piece(self, start: int, stop: int, before: bool = True) -> SessionClips:
         """The scored frames [start, stop) of the clips, with as much context as they have or, without ``before``, with
@@ -77,7 +109,9 @@ class SessionClips:
 
     def pin_memory(self) -> SessionClips:
         """The same clips in page-locked memory, from which a copy to a GPU does not wait."""
-        pinned = {name: value.pin_memory() for name in _TENSORS if (value := getattr(self, name)) is not None}
+        pinned = {
+            name: value.pin_memory() for name in (*_TENSORS, "places") if (value := getattr(self, name)) is not None
+        }
         return replace(self, **pinned)
 
 

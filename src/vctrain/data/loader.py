@@ -108,13 +108,14 @@ class EvalLoader:
         rank: int = 0,
         world_size: int = 1,
         rate_true: bool = False,
+        pin_memory: bool = False,
         reads: Reads = EVERYTHING,
     ) -> None:
         self.sessions, self.split, self.context = tuple(sessions), split, context
         self.frames = (frames,) * len(sessions) if isinstance(frames, int) else tuple(frames)
         """Scored frames of a clip of each session."""
         self.clips, self.rank, self.world_size = clips, rank, world_size
-        self.rate_true, self.reads = rate_true, reads
+        self.rate_true, self.pin_memory, self.reads = rate_true, pin_memory, reads
         self._groups: list[tuple[int, Ints]] = []
         for index, session in enumerate(self.sessions):
             starts = tiles(session, split, context, self.frames[index])
@@ -163,7 +164,8 @@ class EvalLoader:
             part = _only(part, np.arange(self.clips) < len(starts))
         counts = torch.zeros(len(self.sessions), dtype=torch.float64)
         counts[index] = float(session.clip_entries(starts, self.frames_of(group), self.context))
-        return ClipBatch(group, (part,), counts)
+        batch = ClipBatch(group, (part,), counts)
+        return batch.pin_memory() if self.pin_memory else batch
 
 
 def _only(part: SessionClips, counted: NDArray[np.bool_]) -> SessionClips:

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from vctrain.config.components.adapters import Adapter
 from vctrain.config.components.readouts import Readout
 from vctrain.config.datasets import SessionSpec
-from vctrain.data.clips import MEAN_GREY, SessionClips
-from vctrain.data.copying import take_rows
+from vctrain.data.clips import Places, SessionClips
 from vctrain.data.description import description_of
 from vctrain.data.features import StoredFeatures
 from vctrain.data.frames import Frames
 from vctrain.data.intervals import Intervals, Ints
-from vctrain.data.readahead import rows_will_be_needed
+from vctrain.data.movies import Movie
 from vctrain.data.recordings import Recording
 from vctrain.data.signals import Pipeline, Window, behavior_of
 from vctrain.data.spans import Spans, spans_of
@@ -62,7 +61,8 @@ class Session:
         self._offsets = [0, *itertools.accumulate(recording.n_frames for recording in recordings)]
         self.n_frames = self._offsets.pop()
         self.has_rate_true = all("rate_true" in r for r in recordings)
-        self.chain, self._movies = chain, tuple(movies)
+        self.chain = chain
+        self.movie = Movie(self.recordings, tuple(movies))
         self.levels = chain.levels() if chain.ops and not movies else None
         """(256,) float32: what the twin takes for each grey level; None: (x - 127) / 255, or a computed movie."""
         self._frames = frames
@@ -205,11 +205,14 @@ class Session:
         dfs = self._mask(scored, context)
         stop = before + frames
         traced = widest.columns(before - context - left, stop + right)
-        movie = stim and features is None
+        movie: torch.Tensor | Places | None = None
+        if stim and features is None:
+            movie = self.movie.clips(widest.columns(before - context, stop))
         return SessionClips(
             session=self.index,
-            stim=self._movie(widest.columns(before - context, stop)) if movie else None,
-            levels=self.levels if movie else None,
+            stim=None if isinstance(movie, Places) else movie,
+            places=movie if isinstance(movie, Places) else None,
+            levels=None if movie is None else self.levels,
             robs=self._counts("robs", scored),
             dfs=torch.from_numpy(dfs),
             behavior=self._behavior(traced, first - context - left, lows, highs) if self.pipelines else None,
@@ -261,19 +264,6 @@ class Session:
         if len(frames) and not ((segment >= 0) & (frames < self._segments.stops[segment])).all():
             raise ContractError(f"session {self.name}: a clip starts outside its trials", hint="start inside a segment")
         return segment
-
-    def _movie(self, spans: Spans) -> torch.Tensor:
-        kind, grey = (np.float32, 0) if self._movies else (np.uint8, MEAN_GREY)
-        stim = np.empty((*spans.shape, self.height, self.width), kind)
-
-        def read(place: int, frames: Ints, out: NDArray[Any]) -> None:
-            if self._movies:
-                rows_will_be_needed(self._movies[place], frames)
-                take_rows(self._movies[place], frames, out)
-            else:
-                self.recordings[place].movie_at(frames, out)
-
-        return torch.from_numpy(spans.fill(stim, read, grey))
 
     def _counts(self, name: str, spans: Spans) -> torch.Tensor:
         values = np.empty((*spans.shape, self.n_units), np.float32)

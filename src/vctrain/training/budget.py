@@ -20,6 +20,7 @@ from vctrain.training.engine import build_trainer, world
 from vctrain.training.loaders import training_loader, validation_loader
 from vctrain.training.module import TwinModule
 from vctrain.training.prepare import Prepared, prepare
+from vctrain.training.residency import settle
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def measure(settings: Settings, prepared: Prepared, sample: Sample = THOROUGH) -
         enable_checkpointing=False,
     )
     shortened = settings.model_copy(update={"trainer": short})
+    settle(settings, prepared)
     loader = training_loader(shortened, prepared, rank, lambda: 0)
     module = TwinModule(twin, shortened, {})
     # The run itself begins with the random numbers that it would have without having been measured.

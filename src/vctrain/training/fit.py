@@ -46,6 +46,7 @@ from vctrain.training.mirrors import Mirrors
 from vctrain.training.module import TwinModule
 from vctrain.training.prepare import Prepared, prepare
 from vctrain.training.recording import keeps_records, note_sessions, owned
+from vctrain.training.residency import settle
 from vctrain.training.starting import model_of
 from vctrain.training.validation import Scores
 
@@ -182,11 +183,13 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
         gradient_clip_val=settings.optim.grad_clip or None,
         default_root_dir=str(run_dir),
     )
+    movies = settle(settings, prepared)
     kept = {} if prepared.features is None else fill(prepared.features, twin, sessions, rank, world_size)
     train_loader = training_loader(settings, prepared, rank, lambda: trainer.global_step, kept)
-    val_loader = validation_loader(sessions, "val", twin, rank, world_size, features=kept)
+    pinned = prepared.accelerator == "gpu"
+    val_loader = validation_loader(sessions, "val", twin, rank, world_size, features=kept, pin_memory=pinned)
     if rank == 0:
-        directory.update_run(run_dir, hardware=hardware(*on))
+        directory.update_run(run_dir, hardware=hardware(*on), movies=movies)
         afterwards.callback(_note_cost, run_dir, settings.trainer.devices * settings.trainer.nodes)
         afterwards.callback(Mirrors(run_dir, settings.logging).close)
         # before them: they show what is drawn last, too

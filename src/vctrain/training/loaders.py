@@ -52,6 +52,7 @@ def validation_loader(
     *,
     context: int | None = None,
     features: Mapping[int, StoredFeatures] | None = None,
+    pin_memory: bool = False,
 ) -> EvalLoader:
     """Every frame of ``split`` once, in canonical chunks, with the true rates where they are known.
 
@@ -70,5 +71,6 @@ def validation_loader(
         rank=rank,
         world_size=world_size,
         rate_true=True,
+        pin_memory=pin_memory,
         reads=reads_of(twin, features),
     )

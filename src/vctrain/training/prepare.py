@@ -146,6 +146,9 @@ def _check_effects(settings: Settings, model: ModelConfig | LegacyModelConfig, a
             "trainer.precision 16-mixed needs a GPU: half precision is not trained on CPUs",
             hint="use --set trainer.precision=bf16-mixed or 32-true",
         )
+    if settings.data.residency in ("device", "host") and (not model.reads_stimulus or settings.start.cache_features):
+        what = "no movie" if not model.reads_stimulus else "kept features, not the movie"
+        raise UsageError(f"data.residency {settings.data.residency}: this twin reads {what}", hint="leave it out")
     if settings.optim.lambda_pred is not None and not predicts(model):
         raise UsageError(
             "optim.lambda_pred is set, but the model has no predictive coding",

@@ -34,6 +34,7 @@ MAY_CHANGE = (
     "checkpoint.every_n_minutes",
     "data.path",
     "data.root",
+    "data.residency",
     *(f"logging.{name}" for name in LoggingConfig.model_fields),
 )
 """What a resumed run may change: how long, on what, how often it saves, where the same recordings lie now, and where
