@@ -1,6 +1,7 @@
-"""Streaming twin against the windowed reference: steps, evaluation, arithmetic, operators, saved activations, bf16.
+"""Streaming twin against the windowed reference: steps, evaluation, arithmetic, operators, saved activations; and
+against itself in bfloat16 and compiled.
 
-python -m benchmarks.streaming [--what train,evaluate,flops,operators,saved,bf16] [--width 0.25] [--pairs 5] [--smoke]
+python -m benchmarks.streaming [--what train,evaluate,flops,operators,saved,bf16,compile] [--width 0.25] [--pairs 5]
 
 Both sides have the same weights. A streaming clip has 64 scored frames; the reference gets ``--windows`` windows;
 figures are per scored frame. The step is forward, loss, backward, the check for finite gradients and AdamW; evaluation
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,6 +159,22 @@ def half(options: argparse.Namespace) -> dict[str, Any]:
     return paired(make_step(twin, twin, given), make_step(twin, twin, given, bf16=True), options.pairs)
 
 
+def compiled(options: argparse.Namespace) -> dict[str, Any]:
+    """A streaming step without `trainer.compile` over one with it, after the first, in float32 and in bfloat16."""
+    config = model_config(options.width)
+    plain, fast = build(config, 1), build(config, 1)
+    fast.compiles = True
+    given = batch(plain, options.clips, SCORED)
+    found: dict[str, Any] = {}
+    for name, bf16 in (("float32", False), ("bfloat16", True)):
+        slow, quick = make_step(plain, plain, given, bf16), make_step(fast, fast, given, bf16)
+        begun = time.perf_counter()
+        quick()
+        seconds = time.perf_counter() - begun
+        found[name] = {**paired(slow, quick, options.pairs), "first_step_seconds": round(seconds, 1)}
+    return found
+
+
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Everything asked for."""
     result: dict[str, Any] = {"benchmark": "streaming", "width": options.width, "threads": torch.get_num_threads()}
@@ -166,8 +184,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             run = train if what == "train" else evaluate
             for sessions in options.sessions:
                 result[f"{what}/{sessions}"] = {**run(options, sessions), "bar": BARS[what]}
-        elif what == "operators":
-            result[what] = counted(options)
+        elif what in ("operators", "compile"):
+            result[what] = (counted if what == "operators" else compiled)(options)
         else:
             run_one = {"flops": arithmetic, "saved": saved, "bf16": half}[what]
             result[what] = {**run_one(options), "bar": BARS[what]}
@@ -189,7 +207,7 @@ def broken(result: dict[str, Any]) -> list[str]:
 def main() -> None:
     """Print one JSON object; with `--smoke` exit 1 on a broken ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--what", default="train,evaluate,flops,operators,saved,bf16")
+    parser.add_argument("--what", default="train,evaluate,flops,operators,saved,bf16,compile")
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 4, 20])
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--clips", type=int, default=4, help="streaming clips in a step, at least one a session")

@@ -26,6 +26,16 @@ MODEL: dict[str, Any] = {
 }
 """Every kind of part that a twin without recurrence has, at its smallest."""
 
+BEHAVIOUR_ALONE: dict[str, Any] = {
+    "stimulus": False,
+    "adapter": {"type": "none"},
+    "frontend": {"type": "none"},
+    "convnet": {"type": "none"},
+    "modulator": {"type": "concat", "dims": [4]},
+    "readout": {"type": "linear"},
+}
+"""A twin that reads no movie."""
+
 SETTINGS: dict[str, object] = {
     "trainer.max_epochs": 3,
     "trainer.steps_per_epoch": 6,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_sessions import settings
+from made_sessions import BEHAVIOUR_ALONE, settings
 
 from benchmarks.same_run import differing
 from vctrain.config.schema import DataConfig
@@ -88,12 +88,8 @@ def test_free_memory_is_that_of_the_machine() -> None:
 
 
 def test_what_no_twin_reads_is_not_moved(tiny_data: Path, tmp_path: Path) -> None:
-    blind = {
-        "data.residency": "host",
-        "model": {"stimulus": False, "modulator": {"type": "lstm"}, "frontend": {"type": "none"}},
-    }
-    with pytest.raises(UsageError) as caught:
-        run(tiny_data, tmp_path / "run", blind)
+    with pytest.raises(UsageError, match=r"data\.residency host: this twin reads no movie") as caught:
+        run(tiny_data, tmp_path / "run", {"data.residency": "host", "model": BEHAVIOUR_ALONE})
     assert caught.value.hint
     assert not (tmp_path / "run").exists()
 

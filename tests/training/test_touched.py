@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_sessions import MODEL, settings
+from made_sessions import BEHAVIOUR_ALONE, MODEL, settings
 
 from vctrain.errors import UsageError
 from vctrain.training import fit, plan
@@ -109,9 +109,7 @@ def test_each_pattern_says_how_much_it_freezes(tiny_run, tiny_data) -> None:
 
 
 def test_freezing_the_vision_of_a_twin_without_one_is_refused(tiny_data, tmp_path) -> None:
-    alone = {"stimulus": False, "adapter": {"type": "none"}, "frontend": {"type": "none"}, "convnet": {"type": "none"},
-             "modulator": {"type": "concat", "dims": [4]}, "readout": {"type": "linear"}}  # fmt: skip
-    changes = {"model": alone, "trainer.max_epochs": 1, "trainer.steps_per_epoch": 1}
+    changes = {"model": BEHAVIOUR_ALONE, "trainer.max_epochs": 1, "trainer.steps_per_epoch": 1}
     fit.train(settings(tiny_data, changes), run_dir=tmp_path / "base", provenance={}, argv=[])
     changes |= {"start.checkpoint": str(tmp_path / "base"), "start.freeze_vision": True}
     with pytest.raises(

@@ -92,6 +92,8 @@ class TrainerConfig(Config):
     steps_per_epoch: PositiveInt = 512
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """`16-mixed` needs a GPU."""
+    compile: bool = False
+    """Have torch.compile write kernels for frontend and convnet, in the first step; validations run without."""
     accumulate: PositiveInt = 1
     """Batches whose gradients are averaged into one optimizer step."""
     ema_decay: float | None = Field(None, gt=0.0, lt=1.0)

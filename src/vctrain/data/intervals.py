@@ -52,6 +52,13 @@ class Intervals:
         inside: NDArray[np.bool_] = (found >= 0) & (frames < self.stops[np.maximum(found, 0)])
         return inside
 
+    def hold(self, first: Ints, length: int) -> bool:
+        """Whether each run of ``length`` frames from ``first`` (n,) lies inside one interval."""
+        if not len(self):
+            return not len(first)
+        found = self.find(first)
+        return bool(not len(first) or (found.min() >= 0 and (first + length <= self.stops[found]).all()))
+
     def count(self, starts: Ints, stops: Ints) -> Ints:
         """How many frames of each [start, stop) are inside."""
         # both at once; a row of the table is one access

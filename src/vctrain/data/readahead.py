@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import resource
 from typing import Any
 
 from numpy.typing import NDArray
@@ -28,15 +29,30 @@ def will_need(array: NDArray[Any]) -> None:
 def rows_will_be_needed(array: NDArray[Any], rows: Ints, factor: int = 1) -> None:
     """Has runs of rows of a contiguous `array` read in the background: `rows` (n, T), first to last, times `factor`.
 
-    Asking costs more than copying a little that is there already: nothing is asked for if three runs seem to be there.
+    Asking costs more than copying a little that is there already: nothing is asked for if three runs seem to be there,
+    and nothing is looked at as long as nobody had to wait for a page since they last did.
     """
     if _LIBC is None or not rows.size or not array.flags.c_contiguous:
         return
-    base, size = array.ctypes.data, array.strides[0] * factor
-    if all(_in_memory(base + int(rows[place, 0]) * size) for place in {0, len(rows) // 2, len(rows) - 1}):
+    waits = _waits()
+    base, size = array.__array_interface__["data"][0], array.strides[0] * factor
+    if _all_there.get(base) == waits:
         return
+    if all(_in_memory(base + int(rows[place, 0]) * size) for place in {0, len(rows) // 2, len(rows) - 1}):
+        _all_there[base] = waits
+        return
+    _all_there.pop(base, None)
     for first, last in rows[:, [0, -1]].tolist():
         _announce(base + first * size, (last + 1 - first) * size)
+
+
+_all_there: dict[int, int] = {}
+"""Where an array begins: how often this process had waited for a page when its rows last seemed to be there."""
+
+
+def _waits() -> int:
+    """How often this process has waited for a page of a file that nobody had announced."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
 
 
 def _announce(first: int, size: int) -> None:

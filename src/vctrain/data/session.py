@@ -261,7 +261,7 @@ class Session:
 
     def _segment_of(self, frames: Ints) -> Ints:
         segment = self._segments.find(frames)
-        if len(frames) and not ((segment >= 0) & (frames < self._segments.stops[segment])).all():
+        if len(frames) and (segment.min() < 0 or (frames >= self._segments.stops[segment]).any()):
             raise ContractError(f"session {self.name}: a clip starts outside its trials", hint="start inside a segment")
         return segment
 
@@ -275,10 +275,14 @@ class Session:
 
     def _mask(self, scored: Spans, context: int) -> NDArray[np.float32]:
         """(n, L, 1), or (n, L, U) where units differ: 1 where a frame counts."""
-        counted = self.scored("all", context).contains(scored.frames)
-        if scored.outside is not None:
-            counted &= ~scored.outside
-        mask = counted[..., None].astype(np.float32)
+        intervals = self.scored("all", context)
+        if scored.outside is None and intervals.hold(scored.frames[:, 0], scored.shape[1]):
+            mask = np.ones((*scored.shape, 1), np.float32)
+        else:
+            counted = intervals.contains(scored.frames)
+            if scored.outside is not None:
+                counted &= ~scored.outside
+            mask = counted[..., None].astype(np.float32)
         if self._unit_valid:
             mask = np.repeat(mask, self.n_units, axis=2)
             for unit, valid in enumerate(self._unit_valid):

@@ -111,10 +111,12 @@ def binomial_blur(x: Tensor) -> Tensor:
 def soft_pool(x: Tensor, side: int, temperature: float) -> Tensor:
     """Means of windows of ``side`` pixels, each pixel weighted by the softmax of ``x / temperature`` in its window
     (Stergiou et al. 2021); a trailing remainder is dropped."""
-    height, width = x.shape[3] // side, x.shape[4] // side
-    windows = x[..., : height * side, : width * side].unflatten(4, (width, side)).unflatten(3, (height, side))
-    weights = torch.exp((windows - windows.detach().amax((4, 6), keepdim=True)) / temperature)
-    return (windows * weights).sum((4, 6)) / weights.sum((4, 6))
+    window = (1, side, side)
+    x = x[..., : x.shape[3] // side * side, : x.shape[4] // side * side]
+    # pools instead of sums over axes of windows: half the time, and torch.compile fails on those after a blur
+    largest = F.interpolate(F.max_pool3d(x.detach(), window), scale_factor=window)
+    weights = torch.exp((x - largest) / temperature)
+    return F.avg_pool3d(x * weights, window) / F.avg_pool3d(weights, window)
 
 
 class BlurPooling(Pooling):

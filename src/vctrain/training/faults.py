@@ -12,6 +12,7 @@ from vctrain.runs.files import FULL
 _LOST = re.compile(
     r"gloo|connection (closed|reset)|socket timeout|timed out (waiting|after)|watchdog|nccl|broken pipe|peer", re.I
 )
+_COMPILER = ("torch._dynamo", "torch._inductor")
 
 
 def as_fault(error: BaseException, where: str, run_dir: object) -> VctrainError | None:
@@ -22,6 +23,12 @@ def as_fault(error: BaseException, where: str, run_dir: object) -> VctrainError 
     again = f"vctrain resume {run_dir} goes on from the last checkpoint"
     if is_out_of_memory(error):
         return FaultError(f"out of memory ({where})", hint="lower data.batch_clips or data.clip_frames")
+    if type(error).__module__.startswith(_COMPILER):
+        last = f"{type(error).__name__}: {error}".strip().splitlines()[0][:200]
+        return FaultError(
+            f"trainer.compile: torch could not compile this twin ({where}): {last}",
+            hint="leave it out, or install a C++ compiler (on a GPU, Triton) if none was found",
+        )
     if isinstance(error, RuntimeError) and _is_lost(error):
         first = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         return LostProcessError(

@@ -16,6 +16,7 @@ from vctrain.data.clips import ClipBatch
 from vctrain.errors import NumericsError
 from vctrain.metrics.bps import PoissonSums
 from vctrain.models.build import AnyTwin
+from vctrain.models.twin import Twin
 from vctrain.training.collected import Collected, nothing, together
 from vctrain.training.counters import loops_at
 from vctrain.training.loss import session_losses, step_loss
@@ -37,6 +38,8 @@ class TwinModule(pl.LightningModule):
     def __init__(self, twin: AnyTwin, settings: Settings, content: dict[str, Any]) -> None:
         super().__init__()
         self.twin = twin
+        if isinstance(twin, Twin):
+            twin.compiles = settings.trainer.compile
         self.settings = settings
         self.total_steps = settings.trainer.max_epochs * settings.trainer.steps_per_epoch
         self.content = content

@@ -9,6 +9,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from vctrain.config.components.convnets import NoConvnet
+from vctrain.config.components.frontends import NoFrontend
 from vctrain.config.datasets import load_dataset_configs
 from vctrain.config.legacy import LegacyModelConfig
 from vctrain.config.model import ModelConfig
@@ -139,12 +141,26 @@ def _check_core_scale(scale: float, twin: AnyTwin, started: Started | None) -> N
         )
 
 
+def _has_vision(model: ModelConfig | LegacyModelConfig) -> bool:
+    """Whether clips go through a frontend or a convnet of this package."""
+    return (
+        isinstance(model, ModelConfig)
+        and model.reads_stimulus
+        and not (isinstance(model.frontend, NoFrontend) and isinstance(model.convnet, NoConvnet))
+    )
+
+
 def _check_effects(settings: Settings, model: ModelConfig | LegacyModelConfig, accelerator: str) -> None:
     """Refuses settings that would do nothing, or something else, with this model and on this machine."""
     if settings.trainer.precision == "16-mixed" and accelerator == "cpu":
         raise UsageError(
             "trainer.precision 16-mixed needs a GPU: half precision is not trained on CPUs",
             hint="use --set trainer.precision=bf16-mixed or 32-true",
+        )
+    if settings.trainer.compile and (settings.start.cache_features or not _has_vision(model)):
+        raise UsageError(
+            "trainer.compile: there is no frontend or convnet that a step computes",
+            hint="leave it out; legacy models run uncompiled",
         )
     if settings.data.residency in ("device", "host") and (not model.reads_stimulus or settings.start.cache_features):
         what = "no movie" if not model.reads_stimulus else "kept features, not the movie"

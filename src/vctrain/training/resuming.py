@@ -29,6 +29,7 @@ MAY_CHANGE = (
     "trainer.devices",
     "trainer.nodes",
     "trainer.accelerator",
+    "trainer.compile",
     "trainer.silence_minutes",
     "checkpoint.every_n_steps",
     "checkpoint.every_n_minutes",

@@ -56,6 +56,10 @@ def touched(settings: Settings, twin: AnyTwin, sampler: ClipSampler) -> list[str
         )
     if trainer.accumulate > 1:
         lines.append(f"accumulate: a step is the mean gradient of {trainer.accumulate} batches")
+    if trainer.compile:
+        lines.append(
+            "compile: kernels for frontend and convnet are written in the first step, which takes a minute or so"
+        )
     if trainer.ema_decay is not None:
         lines.append(f"ema_decay: {size:,} numbers are averaged ({trainer.ema_decay:g}), validated and kept so")
     if sampler.shares is not None:
