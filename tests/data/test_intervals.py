@@ -26,6 +26,22 @@ def test_ranks_and_frames_are_each_others_inverse(pieces: list[tuple[int, int]])
 
 
 @settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(1, 9)), max_size=8),
+    st.lists(st.integers(-2, 60), max_size=4),
+    st.integers(1, 6),
+)
+def test_runs_are_held_that_lie_in_one_interval(pieces: list[tuple[int, int]], first: list[int], length: int) -> None:
+    table, at = [], 0
+    for gap, size in pieces:
+        table.append((at + gap, at + gap + size))
+        at += gap + size
+    intervals = Intervals(np.asarray(table, np.int64).reshape(-1, 2))
+    expected = all(any(start <= f and f + length <= stop for start, stop in table) for f in first)
+    assert intervals.hold(np.asarray(first, np.int64), length) == expected
+
+
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 70)), max_size=12), st.sampled_from([1, 2, 16, 64]))
 def test_pieces_cover_every_frame_and_no_other(pieces: list[tuple[int, int]], size: int) -> None:
     table, at = [], 0
