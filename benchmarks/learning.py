@@ -6,7 +6,7 @@ Sessions are those of the first README command, the model that of its recipe, va
 CxL stands for C clips of L scored frames a step; windows are of the reference (`benchmarks.windowed`), so many random
 ones a step, at each of ``--window-lr``: the best of them counts. All start from the same weights and take as many
 steps as fit into ``--seconds`` of processor time of one thread (validations do not count), with a constant learning
-rate after 50 steps of warm-up. ``seconds_to_reference`` is when a streaming run first reaches what the best reference
+rate after ``--warm-up`` steps. ``seconds_to_reference`` is when a streaming run first reaches what the best reference
 ends at, by linear interpolation between validations.
 """
 
@@ -39,8 +39,8 @@ from vctrain.training.optimizer import build_optimizer, parameter_groups
 from vctrain.training.prepare import Prepared, prepare
 from vctrain.training.validation import ValidationResult
 
-WARM_UP, LOOKS = 50, 10
-"""Steps until the learning rate is what it stays, and validations, closer together at first."""
+LOOKS = 10
+"""Validations, closer together at first."""
 
 
 def settings_of(options: argparse.Namespace, clips: int, frames: int, lr: float) -> Settings:
@@ -82,7 +82,9 @@ def validated(twin: AnyTwin, prepared: Prepared) -> dict[str, float]:
     return {"val_bps": round(result.bps_overall, 4), "fraction": round(result.fraction_of_oracle, 4)}
 
 
-def learn(prepared: Prepared, twin: AnyTwin, settings: Settings, seconds: float, windowed: bool) -> dict[str, Any]:
+def learn(
+    prepared: Prepared, twin: AnyTwin, settings: Settings, options: argparse.Namespace, windowed: bool
+) -> dict[str, Any]:
     """The validations of one run, each with its processor seconds and number of steps."""
     model = Windowed(twin) if windowed else twin
     reads = reads_of(twin)
@@ -93,14 +95,14 @@ def learn(prepared: Prepared, twin: AnyTwin, settings: Settings, seconds: float,
 
     def step(number: int, batch: ClipBatch) -> None:
         for group, rate in zip(optim.param_groups, rates, strict=True):
-            group["lr"] = rate * min(1.0, (number + 1) / WARM_UP)
+            group["lr"] = rate * min(1.0, (number + 1) / options.warm_up)
         loss = step_loss(session_losses(model(batch.parts), batch), batch, 1)
         optim.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, settings.optim.grad_clip)
         optim.step()
 
-    looks = [seconds * (look / LOOKS) ** 2 for look in range(1, LOOKS + 1)]
+    looks = [options.seconds * (look / LOOKS) ** 2 for look in range(1, LOOKS + 1)]
     found, taken, number = [], 0.0, 0
     for look in looks:
         while taken < look:
@@ -143,6 +145,7 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="*", default=["8x64", "4x128", "16x32", "32x16"])
     parser.add_argument("--windows", type=int, nargs="*", default=[64, 256])
     parser.add_argument("--lr", type=float, default=1e-2)
+    parser.add_argument("--warm-up", type=int, default=20, help="steps until the learning rate is what it stays")
     parser.add_argument("--window-lr", type=float, nargs="*", default=[1e-2])
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -157,7 +160,7 @@ def main() -> None:
         if first is None:
             initialise(prepared.twin, prepared.sessions, settings.init)
             first = copy.deepcopy(prepared.twin)
-        found[name] = learn(prepared, copy.deepcopy(first), settings, options.seconds, windowed=frames == 1)
+        found[name] = learn(prepared, copy.deepcopy(first), settings, options, windowed=frames == 1)
     windowed = [run["final"]["val_bps"] for name, run in found.items() if "windows" in name]
     reference = max(windowed, default=None)
     for run in found.values():
@@ -167,6 +170,7 @@ def main() -> None:
         "minutes": options.minutes,
         "model": options.published or options.model,
         "lr": options.lr,
+        "warm_up": options.warm_up,
     }
     print(json.dumps({"benchmark": "learning", **told, "reference": reference, "runs": found}))
 
