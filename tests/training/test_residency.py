@@ -57,7 +57,7 @@ def test_without_being_asked_for_nothing_moves_on_a_cpu(tiny_run) -> None:
         ("auto", 25, 100, GPU),
         ("auto", 26, 100, None),
         ("device", 100, 100, GPU),
-        ("host", 100, 100, torch.device("cpu")),
+        ("host", 50, 100, torch.device("cpu")),
         ("host", 100, None, torch.device("cpu")),
         ("mmap", 0, 100, None),
     ],
@@ -66,7 +66,7 @@ def test_a_gpu_takes_what_fits_beside_its_work(
     asked: str, needed: int, free: int | None, where: torch.device | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(residency, "free_bytes", lambda device: free)
-    assert residency._chosen(DataConfig(residency=asked), needed, GPU) == where
+    assert residency._chosen(DataConfig(residency=asked), needed, GPU, 2) == where
 
 
 @pytest.mark.parametrize("asked", ["host", "device"])
@@ -74,8 +74,14 @@ def test_what_does_not_fit_is_refused_with_both_figures(
     asked: str, tiny_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(residency, "free_bytes", lambda device: 1 << 20)
-    with pytest.raises(FaultError, match=rf"data.residency {asked}: the movies take \d+\.\d MiB, of which 1.0 MiB"):
+    with pytest.raises(FaultError, match=rf"data.residency {asked}: the movies take \d+\.\d MiB, and 1.0 MiB"):
         run(tiny_data, tmp_path / "run", {"data.residency": asked})
+
+
+def test_each_process_of_a_host_holds_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(residency, "free_bytes", lambda device: 100 << 20)
+    with pytest.raises(FaultError, match=r"take 102\.0 MiB, and 100\.0 MiB are free"):
+        residency._chosen(DataConfig(residency="host"), 51 << 20, GPU, 2)
 
 
 def test_free_memory_is_that_of_the_machine() -> None:

@@ -27,7 +27,7 @@ def settle(settings: Settings, prepared: Prepared) -> dict[str, int | str] | Non
         return None
     needed = sum(session.movie.n_bytes for session in sessions)
     device = device_of(prepared.accelerator)
-    where = _chosen(settings.data, needed, device)
+    where = _chosen(settings.data, needed, device, settings.trainer.devices)
     if where is None:
         return None
     for session in sessions:
@@ -38,17 +38,18 @@ def settle(settings: Settings, prepared: Prepared) -> dict[str, int | str] | Non
     return {"where": where.type, "bytes": needed, "frames": _frames(sessions)}
 
 
-def _chosen(data: DataConfig, needed: int, device: torch.device) -> torch.device | None:
-    """Where movies go; None: they stay in their files."""
+def _chosen(data: DataConfig, needed: int, device: torch.device, processes: int) -> torch.device | None:
+    """Where movies go; None: they stay in their files. On a host each of its ``processes`` holds them."""
     if data.residency == "mmap" or (data.residency == "auto" and device.type == "cpu"):
         return None
     where = torch.device("cpu") if data.residency == "host" else device
     free = free_bytes(where)
     if data.residency == "auto":
         return where if free is not None and needed <= SHARE * free else None
+    needed *= processes if where.type == "cpu" else 1
     if free is not None and needed > free:
         raise FaultError(
-            f"data.residency {data.residency}: the movies take {_gib(needed)}, of which {_gib(free)} are free",
+            f"data.residency {data.residency}: the movies take {_gib(needed)}, and {_gib(free)} are free",
             hint="use --set data.residency=mmap, or fewer sessions",
         )
     return where
