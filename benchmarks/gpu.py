@@ -34,10 +34,9 @@ from vctrain.models.twin import Twin
 from vctrain.training.loaders import training_loader
 from vctrain.training.loss import session_losses, step_loss
 from vctrain.training.prepare import Prepared, prepare
-from vctrain.training.residency import settle
 
-PEAK_TFLOPS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40S": 362.0, "V100": 125.0}
-"""Of dense products in half precision, as their makers say; by a part of the GPU's name."""
+PEAK_TFLOPS = {"H100 80GB HBM3": 989.0, "H200": 989.0, "A100": 312.0, "L40S": 362.0}
+"""Of dense products in bfloat16, as their makers say; by a part of the GPU's name."""
 WARM_UP = 5
 
 
@@ -103,7 +102,7 @@ def paced(training: Training, settings: Settings, prepared: Prepared) -> dict[st
 
 
 def kernels(training: Training, batch: ClipBatch) -> dict[str, int] | None:
-    """Kernels that a step launches, and how often it waits for the device; None where there is no GPU."""
+    """Kernels that a step launches, copies, and how often it waits for the device; None where there is no GPU."""
     if training.device.type != "cuda":
         return None
     from torch.profiler import ProfilerActivity, profile
@@ -111,13 +110,17 @@ def kernels(training: Training, batch: ClipBatch) -> dict[str, int] | None:
     with profile(activities=[ProfilerActivity.CUDA]) as profiled:
         training.step(batch)
         training.wait()
-    launched = sum(event.device_type.name == "CUDA" for event in profiled.events() or ())
+    on_gpu = [event for event in profiled.events() or () if event.device_type.name == "CUDA"]
+    launched = [event for event in on_gpu if not event.is_user_annotation and not event.name.startswith("Mem")]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
-        training.step(batch)
-        torch.cuda.set_sync_debug_mode("default")
-    return {"launches": launched, "syncs": sum("synchroniz" in str(warning.message) for warning in caught)}
+        try:
+            training.step(batch)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    waits = ["called a synchronizing" in str(warning.message) for warning in caught]
+    return {"launches": len(launched), "copies": len(on_gpu) - len(launched), "syncs": sum(waits)}
 
 
 def against_windows(options: argparse.Namespace, training: Training, batch: ClipBatch) -> dict[str, Any]:
@@ -140,7 +143,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     device = torch.device(options.device)
     settings = settings_of(options)
     prepared = prepare(settings, 1)
-    movies = settle(settings, prepared)
+    movies = prepared.hold_movies(settings)
     assert isinstance(prepared.twin, Twin)
     twin = prepared.twin.to(device).train()
     twin.compiles = options.compile
@@ -148,7 +151,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
     batch = next(iter(training_loader(settings, prepared, 0, lambda: 0))).to(device)
     training.step(batch)
+    training.wait()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     found: dict[str, Any] = {"device": name, "movies": movies, **paced(training, settings, prepared)}
+    found["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2) if device.type == "cuda" else None
     twin.compiles = False
     arithmetic = flops(lambda: training.step(batch))
     twin.compiles = options.compile
@@ -157,7 +164,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     rate = arithmetic / found["seconds_a_step"] / 1e12
     found |= {"tflops": round(rate, 3), "mfu": None if peak is None else round(rate / peak, 4)}
     found["kernels"] = kernels(training, batch)
-    found["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2) if device.type == "cuda" else None
     if options.windows:
         found["windowed"] = against_windows(options, training, batch)
     return found

@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(autouse=True)
 def console_as_it_was() -> Iterator[None]:
     """What a command was asked to print, where it logged, and which signals it no longer listens to, is forgotten."""
-    heard = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGUSR2)}
+    heard = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)}
     yield
     from vctrain import console
 

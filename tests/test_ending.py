@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -61,5 +62,48 @@ def test_what_is_forgotten_in_an_import_is_not_raised_after_it(tmp_path: Path, m
     (tmp_path / "told_and_forgotten.py").write_text(lines + "ending.forget()\n")
     monkeypatch.syspath_prepend(tmp_path)
     importlib.import_module("told_and_forgotten")
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
     time.sleep(0.1)
     sys.modules.pop("told_and_forgotten")
+
+
+def test_what_was_raised_does_not_come_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not while locks are given back and states written down."""
+    lines = "import signal, sys\nfrom vctrain import ending\nending.tell(signal.SIGTERM, sys._getframe())\n"
+    (tmp_path / "told_and_asked.py").write_text(lines)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("told_and_asked")
+    sys.modules.pop("told_and_asked")
+    with pytest.raises(Terminated):
+        ending.check_not_told()
+    time.sleep(0.1)
+
+
+def test_an_import_that_hangs_is_left_at_the_third_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "import signal, sys\nfrom vctrain import ending\nfor _ in range(3):\n"
+    (tmp_path / "told_thrice.py").write_text(lines + "    ending.tell(signal.SIGINT, sys._getframe())\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        importlib.import_module("told_thrice")
+
+
+def test_a_signal_in_the_last_import_of_a_command_does_not_kill_it_afterwards(tmp_path: Path) -> None:
+    (tmp_path / "last_import.py").write_text(
+        "import signal, sys\nfrom vctrain import ending\nending.tell(signal.SIGTERM, sys._getframe())\n"
+    )
+    script = (
+        "import atexit, signal, typer\n"
+        "from vctrain import cli\n"
+        "class Command:\n"
+        "    def main(self, **options):\n"
+        "        import last_import\n"
+        "        return 0\n"
+        "typer.main.get_command = lambda app: Command()\n"
+        # Python puts back what an alarm does by itself before it is gone: it kills
+        "atexit.register(lambda: print(signal.getitimer(signal.ITIMER_REAL)[0], signal.getsignal(signal.SIGALRM)))\n"
+        "cli.main(['status'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"0.0 {signal.SIG_IGN}\n"), done

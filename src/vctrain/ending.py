@@ -14,6 +14,8 @@ from vctrain.errors import Terminated
 
 _IMPORTING = "<frozen importlib._bootstrap>"
 _AGAIN_SECONDS = 0.02
+_ENOUGH = 3
+"""Signals after which an import that hangs is not waited for."""
 
 _told: list[int] = []
 
@@ -28,6 +30,8 @@ def tell(number: int, frame: FrameType | None = None) -> None:
 def check_not_told() -> None:
     """Raise again what the first signal has raised, or has not yet; nothing if there was none."""
     if _told:
+        # once: what tidies up afterwards must not be interrupted by the same signal
+        signal.setitimer(signal.ITIMER_REAL, 0)
         raise KeyboardInterrupt if _told[0] == signal.SIGINT else Terminated
 
 
@@ -40,7 +44,7 @@ def forget() -> int | None:
 
 
 def _raise_outside_imports(frame: FrameType | None) -> None:
-    if not _in_an_import(frame):
+    if len(_told) >= _ENOUGH or not _in_an_import(frame):
         check_not_told()
         return
     signal.signal(signal.SIGALRM, lambda _, then: _raise_outside_imports(then))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from made_sessions import settings
 from training.test_module import batch, new_module
 
+from vctrain.data.clips import Places
 from vctrain.evaluation.evaluate import evaluate
 from vctrain.training import fit
 from vctrain.training.loss import session_losses, step_loss
@@ -32,7 +34,14 @@ def test_a_run_on_a_gpu_is_that_of_a_cpu(more: dict[str, object], tiny_data: Pat
 def test_the_forward_and_backward_pass_wait_for_nothing() -> None:
     module = new_module()
     twin = module.twin.to("cuda").train()
-    given = batch(0).pin_memory()
+    given = batch(0)
+    # as from movies that the GPU holds, with frames outside their trial
+    parts = []
+    for part in given.parts:
+        frames = torch.arange(part.stim.shape[:2].numel()).view(part.stim.shape[:2])
+        movie = part.stim.flatten(0, 1).cuda()
+        parts.append(replace(part, stim=None, places=Places(movie, frames, frames % 7 == 0, 127)))
+    given = replace(given, parts=tuple(parts)).pin_memory()
 
     def step() -> None:
         moved = module.transfer_batch_to_device(given, torch.device("cuda"), 0)
@@ -43,6 +52,8 @@ def test_the_forward_and_backward_pass_wait_for_nothing() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
-        step()
-        torch.cuda.set_sync_debug_mode("default")
-    assert [str(w.message) for w in caught if "synchroniz" in str(w.message)] == []
+        try:
+            step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert [str(w.message) for w in caught if "called a synchronizing" in str(w.message)] == []

@@ -75,10 +75,40 @@ def test_where_nothing_would_be_compiled_it_is_refused(tiny_data: Path, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("change", [COMPILED, {"data.residency": "host"}])
+def test_kept_features_leave_nothing_to_compile_or_hold(
+    change: dict[str, object], tiny_data: Path, tiny_run, tmp_path: Path
+) -> None:
+    kept = {"start.checkpoint": str(tiny_run.folder), "start.freeze_vision": True, "start.cache_features": True}
+    with pytest.raises(UsageError, match="|".join(change)) as caught:
+        fit.train(settings(tiny_data, {**kept, **change}), run_dir=tmp_path / "run", provenance={}, argv=[])
+    assert "--set" in caught.value.hint
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_fault_of_the_compiler_is_one_of_the_run(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch._dynamo.exc as failures
+
+    def broken() -> object:
+        raise failures.Unsupported("graph break in a part")
+
+    monkeypatch.setattr(twin_file, "compiled_vision", broken)
+    with pytest.raises(FaultError, match=r"torch could not compile this twin \(.*step 0"):
+        fit.train(settings(tiny_data, COMPILED), run_dir=tmp_path / "run", provenance={}, argv=[])
+    # so it is where the speed is measured first
+    with pytest.raises(FaultError, match=r"torch could not compile this twin \(measuring"):
+        fit.train(
+            settings(tiny_data, {**COMPILED, "trainer.max_minutes": 1}), run_dir=tmp_path / "fitted", provenance={},
+            argv=[],
+        )  # fmt: skip
+
+
 def test_what_cannot_be_compiled_ends_the_run_in_words() -> None:
     import torch._dynamo.exc as failures
 
-    fault = as_fault(failures.Unsupported("graph break in a part"), "step 0: computing rates", "runs/x")
+    fault = as_fault(failures.Unsupported("graph break in a part"), "step 0: computing rates", Path("runs/x"))
     assert isinstance(fault, FaultError)
     assert fault.message.startswith("trainer.compile: torch could not compile this twin (step 0: computing rates)")
     assert "graph break in a part" in fault.message

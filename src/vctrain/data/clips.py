@@ -34,7 +34,7 @@ class Places:
 
     def pin_memory(self) -> Places:
         """The same with what is copied to the device in page-locked memory."""
-        outside = None if self.outside is None else self.outside.pin_memory()
+        outside = None if self.outside is None else self.outside.contiguous().pin_memory()
         return replace(self, frames=self.frames.contiguous().pin_memory(), outside=outside)
 
 

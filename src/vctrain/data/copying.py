@@ -27,7 +27,7 @@ def take_rows(stored: NDArray[Any], rows: Ints, out: NDArray[Any]) -> None:
     """
     helpers = min(torch.get_num_threads() - 1, _MOST_HELPERS)
     if out.nbytes < _WORTH_BYTES or helpers < 1:
-        np.take(stored, rows, axis=0, out=out, mode="clip")
+        stored.take(rows, axis=0, out=out, mode="clip")
         return
     edges = np.linspace(0, len(rows), min(len(rows), out.nbytes // _PIECE_BYTES) + 1).astype(np.int64).tolist()
     pieces = iter(list(itertools.pairwise(edges)))

@@ -124,7 +124,7 @@ class Recording:
         before they are added."""
         k = self.factor
         if k == 1 and isinstance(columns, slice) and columns == slice(None) and covariate.dtype == out.dtype:
-            np.take(covariate, frames, axis=0, out=out, mode="clip")
+            covariate.take(frames, axis=0, out=out, mode="clip")
             yield frames, out
             return
         for within in range(k):

@@ -32,7 +32,7 @@ class Session:
     """All recordings of one session, joined end to end in frames of the twin; opened by ``open_sessions``.
 
     A global frame is the offset of its type plus its frame there. Memory does not grow with frames, only with the
-    number of trials and of gaps in eye tracking.
+    number of trials and of gaps in eye tracking, unless its `movie` is held.
     """
 
     def __init__(
@@ -195,8 +195,7 @@ class Session:
         """
         context = self.context if context is None else context
         first = np.asarray(starts, np.int64)
-        segment = self._segment_of(first)
-        lows, highs = self._segments.starts[segment], self._segments.stops[segment]
+        lows, highs = self._segments.table.take(self._segment_of(first), axis=0).T
         # one look-up for the widest of what is read; the others are columns of it
         left, right = (self._left, self._right) if self.pipelines else (0, 0)
         before = max(context + left, history)
@@ -294,8 +293,7 @@ class Session:
         values = np.empty((*spans.shape, self.recordings[0].width_of(source)), np.float32)
         spans.fill(values, lambda place, frames, out: self.recordings[place].signal_at(source, frames, out), 0)
         outside = None if spans.outside is None else torch.from_numpy(spans.outside)
-        at_trial = torch.from_numpy(lows - first), torch.from_numpy(highs - 1 - first)
-        return Window(torch.from_numpy(values), outside, *at_trial)
+        return Window(torch.from_numpy(values), outside, first, lows, highs)
 
     def _behavior(self, spans: Spans, first: Ints, lows: Ints, highs: Ints) -> torch.Tensor:
         windows = {

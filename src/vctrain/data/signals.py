@@ -27,6 +27,7 @@ from vctrain.config.transforms import (
     SplitRelu,
     TemporalBasis,
 )
+from vctrain.data.intervals import Ints
 from vctrain.data.pointwise import pointwise
 
 
@@ -38,10 +39,11 @@ class Window:
     """(n, W, C) float32; 0 outside the trial."""
     outside: torch.Tensor | None
     """(n, W) bool: frames that are not of the window's trial; None: all are."""
-    first: torch.Tensor
-    """(n,) int64: window position of the trial's first frame; may lie before the window."""
-    last: torch.Tensor
-    """(n,) int64: window position of the trial's last frame; may lie after the window."""
+    starts: Ints
+    """(n,) the frame at which each window begins."""
+    lows: Ints
+    highs: Ints
+    """(n,) first frame of its trial, and the first after it; may lie outside the window."""
 
     def within(self, values: torch.Tensor) -> torch.Tensor:
         """`values` (n, W, C), 0 outside the trial."""
@@ -181,7 +183,8 @@ def _smoothed(op: Smooth, values: torch.Tensor, window: Window) -> torch.Tensor:
     n, width, channels = values.shape
     offset = torch.arange(-radius, radius + 1)
     reached = torch.arange(width)[:, None] + offset[None, :]
-    first, span = window.first[:, None, None], (window.last - window.first)[:, None, None]
+    first = torch.from_numpy(window.lows - window.starts)[:, None, None]
+    span = torch.from_numpy(window.highs - 1 - window.lows)[:, None, None]
     period = (2 * span).clamp(min=1)
     folded = torch.remainder(reached[None] - first, period)
     folded = torch.where(folded > span, period - folded, folded).clamp(min=0)

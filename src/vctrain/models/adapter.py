@@ -97,7 +97,9 @@ class SessionAdapter(nn.Module):
         self.log_sigma = nn.Parameter(torch.tensor(math.log(math.expm1(floor)))) if config.blur else None
 
     def _sigma(self, step: Tensor) -> Tensor:
-        return blur_width(step, F.softplus(self.log_sigma) if self.log_sigma is not None else step.new_tensor(SHARP))
+        return blur_width(
+            step, F.softplus(self.log_sigma) if self.log_sigma is not None else torch.full_like(step, SHARP)
+        )
 
     def forward(self, contrast: Tensor) -> Tensor:
         if self.shear is None:
@@ -108,7 +110,7 @@ class SessionAdapter(nn.Module):
         """The general map is not separable: blur on the pixel grid, then sample bilinearly."""
         assert self.shear is not None
         n, frames, height, width = contrast.shape
-        size = torch.tensor([height - 1, width - 1], device=contrast.device, dtype=self.scale.dtype)
+        size = torch.tensor([height - 1, width - 1], dtype=self.scale.dtype).to(contrast.device, non_blocking=True)
         sigma = self._sigma((self.scale.abs() * size / max(self.grid - 1, 1)).max())
 
         def blur(length: int) -> Tensor:

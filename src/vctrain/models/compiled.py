@@ -22,5 +22,4 @@ def compiled_vision() -> Callable[[Any, Any, Tensor], Tensor]:
     """
     import torch
 
-    torch._dynamo.config.fail_on_recompile_limit_hit = True
     return torch.compile(_vision, fullgraph=True, dynamic=False)

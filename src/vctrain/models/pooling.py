@@ -114,7 +114,7 @@ def soft_pool(x: Tensor, side: int, temperature: float) -> Tensor:
     window = (1, side, side)
     x = x[..., : x.shape[3] // side * side, : x.shape[4] // side * side]
     # pools instead of sums over axes of windows: half the time, and torch.compile fails on those after a blur
-    largest = F.interpolate(F.max_pool3d(x.detach(), window), scale_factor=window)
+    largest = F.interpolate(F.max_pool3d(x.detach(), window), scale_factor=window, mode="nearest-exact")
     weights = torch.exp((x - largest) / temperature)
     return F.avg_pool3d(x * weights, window) / F.avg_pool3d(weights, window)
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from vctrain import ending
 from vctrain.errors import BY_CODE, FaultError, LostProcessError, PreemptedError, Terminated, VctrainError
 from vctrain.runs.stopping import SIGNALS
 
@@ -90,6 +91,7 @@ def run_ranks(target: str, arguments: Mapping[str, Any], processes: int) -> dict
 
         previous = {number: signal.signal(number, forward) for number in SIGNALS}
         try:
+            ending.check_not_told()
             for rank in range(processes):
                 # In a session of their own, or Ctrl-C on a terminal would reach them twice.
                 process = subprocess.Popen(

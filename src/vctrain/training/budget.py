@@ -20,7 +20,6 @@ from vctrain.training.engine import build_trainer, world
 from vctrain.training.loaders import training_loader, validation_loader
 from vctrain.training.module import TwinModule
 from vctrain.training.prepare import Prepared, prepare
-from vctrain.training.residency import settle
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,8 @@ def measure(settings: Settings, prepared: Prepared, sample: Sample = THOROUGH) -
     accumulate, steps = settings.trainer.accumulate, sample.warm_up + sample.steps
     short = settings.trainer.model_copy(update={"max_epochs": 1, "steps_per_epoch": steps})
     twin = copy.deepcopy(prepared.twin)
-    val_loader = validation_loader(prepared.sessions, "val", twin, rank, world_size)
+    pinned = prepared.accelerator == "gpu"
+    val_loader = validation_loader(prepared.sessions, "val", twin, rank, world_size, pin_memory=pinned)
     frames = [val_loader.context + val_loader.frames_of(group) for group in range(val_loader.n_groups)]
     timer = _Timer(accumulate, sample.warm_up, frames[rank::world_size])
     trainer = build_trainer(
@@ -97,7 +97,7 @@ def measure(settings: Settings, prepared: Prepared, sample: Sample = THOROUGH) -
         enable_checkpointing=False,
     )
     shortened = settings.model_copy(update={"trainer": short})
-    settle(settings, prepared)
+    prepared.hold_movies(settings)
     loader = training_loader(shortened, prepared, rank, lambda: 0)
     module = TwinModule(twin, shortened, {})
     # The run itself begins with the random numbers that it would have without having been measured.

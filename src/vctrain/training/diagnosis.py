@@ -26,6 +26,7 @@ from vctrain.runs.machine import (
     check_wandb,
 )
 from vctrain.training.budget import BRIEF, measure
+from vctrain.training.faults import as_fault
 from vctrain.training.largest import largest_batch
 from vctrain.training.prepare import Prepared, prepare
 
@@ -110,7 +111,10 @@ def _steps(settings: Settings, here: Settings, prepared: Prepared, estimate: dic
         step, validation = measure(here, prepared, BRIEF)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
-            raise
+            fault = as_fault(error, "trying three steps", None)
+            if fault is None:
+                raise
+            return Check("steps", "fail", fault.message, fault.hint, fault.code)
         fits = largest_batch(here, prepared) if gpu else None
         fix = "lower data.clip_frames" if fits is None else f"--set data.batch_clips={fits}, which fits"
         found = f"out of memory: {data.batch_clips} clips of {data.clip_frames} frames"

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging
 
 from vctrain import console
 from vctrain.config.model import ModelConfig
 from vctrain.config.resolve import read_settings
 from vctrain.config.schema import Settings, StartConfig
-from vctrain.errors import FaultError, PreemptedError, UsageError
+from vctrain.errors import PreemptedError, UsageError
 from vctrain.runs import directory
 from vctrain.runs.checkpoint_files import BEST
 from vctrain.runs.checkpoints import Checkpoint, content, read_checkpoint
@@ -36,17 +34,15 @@ from vctrain.training.callbacks.pictures import Pictures
 from vctrain.training.callbacks.records import Records
 from vctrain.training.callbacks.watchdog import Watchdog
 from vctrain.training.engine import build_trainer, leave, world
-from vctrain.training.faults import as_fault
+from vctrain.training.faults import as_fault, faults_named
 from vctrain.training.features import fill
 from vctrain.training.freezing import check_unchanged
 from vctrain.training.hardware import EnergyMeter, hardware
-from vctrain.training.largest import largest_batch
 from vctrain.training.loaders import training_loader, validation_loader
 from vctrain.training.mirrors import Mirrors
 from vctrain.training.module import TwinModule
 from vctrain.training.prepare import Prepared, prepare
 from vctrain.training.recording import keeps_records, note_sessions, owned
-from vctrain.training.residency import settle
 from vctrain.training.starting import model_of
 from vctrain.training.validation import Scores
 
@@ -81,7 +77,13 @@ def _fitted(
     settings: Settings, provenance: Mapping[str, str], prepared: Prepared
 ) -> tuple[Settings, Mapping[str, str]]:
     """`budget.fitted`, and where the numbers come from."""
-    chosen = fitted(settings, prepared)
+    try:
+        chosen = fitted(settings, prepared)
+    except RuntimeError as error:
+        fault = as_fault(error, "measuring the speed of steps", None)
+        if fault is None:
+            raise
+        raise fault from error
     if chosen is settings:
         return settings, provenance
     names = ("max_epochs", "steps_per_epoch", "measured_step_seconds")
@@ -183,7 +185,7 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
         gradient_clip_val=settings.optim.grad_clip or None,
         default_root_dir=str(run_dir),
     )
-    movies = settle(settings, prepared)
+    movies = prepared.hold_movies(settings)
     kept = {} if prepared.features is None else fill(prepared.features, twin, sessions, rank, world_size)
     train_loader = training_loader(settings, prepared, rank, lambda: trainer.global_step, kept)
     pinned = prepared.accelerator == "gpu"
@@ -195,7 +197,7 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
         # before them: they show what is drawn last, too
         afterwards.callback(pictures.close)
     afterwards.callback(boundaries.close)
-    with _faults_named(settings, prepared, run_dir, watchdog), closing(watchdog):
+    with faults_named(settings, prepared, run_dir, watchdog), closing(watchdog):
         try:
             trainer.fit(
                 module,
@@ -236,29 +238,6 @@ def _begin_records(run_dir: Path, going_on: Checkpoint | None) -> None:
         checkpoint=str(going_on.path),
         dropped_rows=dropped,
     )
-
-
-@contextmanager
-def _faults_named(settings: Settings, prepared: Prepared, run_dir: Path, watchdog: Watchdog) -> Iterator[None]:
-    """What the machine or another process did, in words and with what to do next."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        data, place = settings.data, watchdog.place
-        traceback.clear_frames(error.__traceback__)
-        largest = largest_batch(settings, prepared)
-        raise FaultError(
-            f"out of memory ({place}): data.batch_clips {data.batch_clips} of data.clip_frames {data.clip_frames} "
-            "do not fit",
-            hint="no batch fits; lower data.clip_frames"
-            if largest is None
-            else f"{largest} clips fit: --set data.batch_clips={largest}, or lower data.clip_frames",
-        ) from error
-    except (OSError, MemoryError, RuntimeError) as error:
-        fault = as_fault(error, watchdog.place, run_dir)
-        if fault is None:
-            raise
-        raise fault from error
 
 
 def _callbacks(settings: Settings, *ours: pl.Callback) -> list[pl.Callback]:

@@ -10,6 +10,7 @@ from vctrain.config.schema import Settings
 from vctrain.data.loader import TrainLoader
 from vctrain.data.sampler import ClipSampler
 from vctrain.errors import UsageError
+from vctrain.models.twin import Twin
 from vctrain.training.engine import autocast, device_of, world
 from vctrain.training.loaders import reads_of
 from vctrain.training.loss import session_losses, step_loss
@@ -55,6 +56,9 @@ def _fits(settings: Settings, prepared: Prepared, clips: int) -> bool:
     """One forward and backward pass of this process's share, beside what the optimizer will hold."""
     rank, world_size = world()
     twin = prepared.twin
+    if isinstance(twin, Twin):
+        # each size would be compiled anew
+        twin.compiles = False
     device = device_of(prepared.accelerator)
     if device.type == "cuda":
         torch.cuda.empty_cache()

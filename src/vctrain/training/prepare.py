@@ -22,10 +22,11 @@ from vctrain.errors import UsageError
 from vctrain.models.build import AnyTwin, build_twin, context_of
 from vctrain.runs.checkpoints import Checkpoint, load_exactly
 from vctrain.runs.supervisor import JOB
-from vctrain.training.engine import check_devices, resolve_accelerator, world
+from vctrain.training.engine import check_devices, device_of, resolve_accelerator, world
 from vctrain.training.features import FeaturePlan, plan_features
 from vctrain.training.freezing import freeze_again
 from vctrain.training.regularizers import match
+from vctrain.training.residency import check_room, hold_movies
 from vctrain.training.starting import Started, reopened, start_from
 from vctrain.training.touched import core_learns, predicts
 
@@ -46,6 +47,12 @@ class Prepared:
     """What `Started.record` said when the run began from another run's checkpoint."""
     features: FeaturePlan | None = None
     """Of a frozen vision, kept on disk."""
+
+    def hold_movies(self, settings: Settings) -> dict[str, Any] | None:
+        """`vctrain.training.residency.hold_movies`, of a twin that reads them."""
+        if not self.twin.reads_stimulus or self.features is not None:
+            return None
+        return hold_movies(settings.data, self.sessions, device_of(self.accelerator))
 
     @property
     def own_model(self) -> ModelConfig | LegacyModelConfig | None:
@@ -100,6 +107,7 @@ def prepare(settings: Settings, world_size: int, going_on: Checkpoint | None = N
         freeze_again(twin, begun["frozen"])
     match(twin, settings.regularization)
     _check_effects(settings, model, accelerator)
+    check_room(settings.data, sessions, device_of(accelerator), settings.trainer.devices)
     if going_on is None:
         _check_core_scale(settings.optim.core_lr_scale, twin, started)
     features = None
@@ -160,11 +168,13 @@ def _check_effects(settings: Settings, model: ModelConfig | LegacyModelConfig, a
     if settings.trainer.compile and (settings.start.cache_features or not _has_vision(model)):
         raise UsageError(
             "trainer.compile: there is no frontend or convnet that a step computes",
-            hint="leave it out; legacy models run uncompiled",
+            hint="use --set trainer.compile=false; legacy models and kept features run uncompiled",
         )
     if settings.data.residency in ("device", "host") and (not model.reads_stimulus or settings.start.cache_features):
         what = "no movie" if not model.reads_stimulus else "kept features, not the movie"
-        raise UsageError(f"data.residency {settings.data.residency}: this twin reads {what}", hint="leave it out")
+        raise UsageError(
+            f"data.residency {settings.data.residency}: this twin reads {what}", hint="use --set data.residency=auto"
+        )
     if settings.optim.lambda_pred is not None and not predicts(model):
         raise UsageError(
             "optim.lambda_pred is set, but the model has no predictive coding",

@@ -2,73 +2,79 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from vctrain import console
-from vctrain.config.schema import DataConfig, Settings
+from vctrain.config.schema import DataConfig
 from vctrain.data.session import Session
 from vctrain.errors import FaultError
-from vctrain.training.engine import device_of
-from vctrain.training.prepare import Prepared
+from vctrain.runs.supervisor import JOB
+from vctrain.training.room import free_bytes
 
 SHARE = 0.25
 """Of a GPU's free memory that movies may take where nobody asked for it: a step needs the rest."""
 
 
-def settle(settings: Settings, prepared: Prepared) -> dict[str, int | str] | None:
-    """Have the sessions hold their movies where ``data.residency`` says; what moved where, None if nothing did.
+def check_room(data: DataConfig, sessions: Sequence[Session], device: torch.device, processes: int) -> None:
+    """Raise FaultError where the movies do not fit that were asked for: on a host, into each of its ``processes``.
 
-    Raises FaultError where what was asked for does not fit.
+    Asked by the command that starts them, before any of them holds its own.
     """
-    sessions = prepared.sessions
-    if not prepared.twin.reads_stimulus or prepared.features is not None:
-        return None
-    needed = sum(session.movie.n_bytes for session in sessions)
-    device = device_of(prepared.accelerator)
-    where = _chosen(settings.data, needed, device, settings.trainer.devices)
-    if where is None:
-        return None
-    for session in sessions:
-        if session.movie.frames is None:
-            session.movie = session.movie.held(where)
-    name = "the memory of the GPU" if where.type == "cuda" else "memory"
-    console.note(f"movies of {len(sessions)} session(s), {_gib(needed)}, are held in {name}")
-    return {"where": where.type, "bytes": needed, "frames": _frames(sessions)}
-
-
-def _chosen(data: DataConfig, needed: int, device: torch.device, processes: int) -> torch.device | None:
-    """Where movies go; None: they stay in their files. On a host each of its ``processes`` holds them."""
-    if data.residency == "mmap" or (data.residency == "auto" and device.type == "cpu"):
-        return None
-    where = torch.device("cpu") if data.residency == "host" else device
+    if data.residency not in ("host", "device") or JOB in os.environ:
+        return
+    where = _place(data, device)
+    needed = _bytes(sessions) * (processes if where.type == "cpu" else 1)
     free = free_bytes(where)
-    if data.residency == "auto":
-        return where if free is not None and needed <= SHARE * free else None
-    needed *= processes if where.type == "cpu" else 1
     if free is not None and needed > free:
         raise FaultError(
             f"data.residency {data.residency}: the movies take {_gib(needed)}, and {_gib(free)} are free",
             hint="use --set data.residency=mmap, or fewer sessions",
         )
-    return where
 
 
-def free_bytes(device: torch.device) -> int | None:
-    """Memory of a device that nothing uses; None where nobody tells."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        with open("/proc/meminfo") as told:
-            found = {line.split(":")[0]: int(line.split()[1]) << 10 for line in told}
-    except OSError:
+def hold_movies(data: DataConfig, sessions: Sequence[Session], device: torch.device) -> dict[str, Any] | None:
+    """Have ``sessions`` hold their movies where ``data.residency`` says, unless they do; what is where, None if they
+    stay in their files.
+
+    Raises FaultError where the memory of a GPU is used up by then.
+    """
+    waiting = [session for session in sessions if session.movie.frames is None]
+    if waiting and not _wanted(data, _bytes(waiting), device):
         return None
-    return found.get("MemAvailable")
+    where = _place(data, device)
+    for session in waiting:
+        try:
+            session.movie = session.movie.held(where)
+        except torch.OutOfMemoryError as error:
+            raise FaultError(
+                f"out of memory: session {session.name}: its movie of {_gib(session.movie.n_bytes)} finds no room",
+                hint="use --set data.residency=mmap, or fewer sessions",
+            ) from error
+    size = _bytes(sessions)
+    if waiting:
+        name = "the memory of the GPU" if where.type == "cuda" else "memory"
+        console.note(f"movies of {len(sessions)} session(s), {_gib(size)}, are held in {name}")
+    return {"where": where.type, "bytes": size, "frames": sum(session.movie.shape[0] for session in sessions)}
 
 
-def _frames(sessions: Sequence[Session]) -> int:
-    return sum(session.movie.shape[0] for session in sessions)
+def _place(data: DataConfig, device: torch.device) -> torch.device:
+    return torch.device("cpu") if data.residency == "host" else device
+
+
+def _wanted(data: DataConfig, needed: int, device: torch.device) -> bool:
+    """Whether movies of so many bytes are to leave their files."""
+    if data.residency != "auto":
+        return data.residency != "mmap"
+    free = None if device.type == "cpu" else free_bytes(device)
+    return free is not None and needed <= SHARE * free
+
+
+def _bytes(sessions: Sequence[Session]) -> int:
+    return sum(session.movie.n_bytes for session in sessions)
 
 
 def _gib(n_bytes: int) -> str:
