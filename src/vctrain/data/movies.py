@@ -67,7 +67,8 @@ class Movie:
         their places there."""
         if self.frames is not None and self.frames.device.type != "cpu":
             return self.places(spans)
-        out = np.empty((*spans.shape, *self.shape[1:]), np.float32 if self.computed else np.uint8)
+        first = self.recordings[0]
+        out = np.empty((*spans.shape, first.height, first.width), np.float32 if self.computed else np.uint8)
         if self.frames is None:
             return torch.from_numpy(spans.fill(out, self._read, self._padding))
         take_rows(self.frames.numpy(), spans.frames, out)

@@ -35,19 +35,20 @@ def rows_will_be_needed(array: NDArray[Any], rows: Ints, factor: int = 1) -> Non
     if _LIBC is None or not rows.size or not array.flags.c_contiguous:
         return
     waits = _waits()
-    base, size = array.__array_interface__["data"][0], array.strides[0] * factor
-    if _all_there.get(base) == waits:
+    if _all_there.get(id(array)) == waits:
         return
+    base, size = array.ctypes.data, array.strides[0] * factor
     if all(_in_memory(base + int(rows[place, 0]) * size) for place in {0, len(rows) // 2, len(rows) - 1}):
-        _all_there[base] = waits
+        _all_there[id(array)] = waits
         return
-    _all_there.pop(base, None)
+    _all_there.pop(id(array), None)
     for first, last in rows[:, [0, -1]].tolist():
         _announce(base + first * size, (last + 1 - first) * size)
 
 
 _all_there: dict[int, int] = {}
-"""Where an array begins: how often this process had waited for a page when its rows last seemed to be there."""
+"""By array: how often this process had waited for a page when its rows last seemed to be there. Of another array that
+is given the same identity later, the worst is that its first rows are not announced."""
 
 
 def _waits() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -137,7 +138,7 @@ class Recording:
 
     def width_of(self, name: str) -> int:
         """Columns of a covariate."""
-        return int(np.prod(self._covariates[name].shape[1:], dtype=np.int64))
+        return math.prod(self._covariates[name].shape[1:])
 
     def trials(self, start: int, stop: int, block: int) -> NDArray[np.generic]:
         """The trial of frames [start, stop): that of the first frame of each bin; without trials, blocks of frames.
