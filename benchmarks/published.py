@@ -35,6 +35,13 @@ def model_config(width: float, recurrent: bool = True, grid: int = 51) -> ModelC
     return ModelConfig.model_validate(content)
 
 
+def small_config() -> ModelConfig:
+    """The preset `twin_small`, without its modulator."""
+    content = read_mapping(find_model("twin_small"))
+    content.pop("description", None)
+    return ModelConfig.model_validate({**content, "modulator": {"type": "none"}})
+
+
 def build(config: ModelConfig, sessions: int, units: int = 24, side: int = 60) -> Twin:
     """A twin of ``sessions`` sessions of movies of ``side`` pixels, always of the same weights."""
     torch.manual_seed(0)

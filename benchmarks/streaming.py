@@ -22,7 +22,7 @@ import torch
 
 from benchmarks.counting import flops, operators, saved_bytes
 from benchmarks.paired import paired
-from benchmarks.published import batch, build, model_config, optimizer
+from benchmarks.published import batch, build, model_config, optimizer, small_config
 from benchmarks.windowed import Windowed
 from vctrain.data.clips import ClipBatch
 from vctrain.metrics.bps import PoissonSums
@@ -161,17 +161,18 @@ def half(options: argparse.Namespace) -> dict[str, Any]:
 
 def compiled(options: argparse.Namespace) -> dict[str, Any]:
     """A streaming step without `trainer.compile` over one with it, after the first, in float32 and in bfloat16."""
-    config = model_config(options.width)
-    plain, fast = build(config, 1), build(config, 1)
-    fast.compiles = True
-    given = batch(plain, options.clips, SCORED)
     found: dict[str, Any] = {}
-    for name, bf16 in (("float32", False), ("bfloat16", True)):
-        slow, quick = make_step(plain, plain, given, bf16), make_step(fast, fast, given, bf16)
-        begun = time.perf_counter()
-        quick()
-        seconds = time.perf_counter() - begun
-        found[name] = {**paired(slow, quick, options.pairs), "first_step_seconds": round(seconds, 1)}
+    for name, config in (("published", model_config(options.width)), ("twin_small", small_config())):
+        plain, fast = build(config, 1), build(config, 1)
+        fast.compiles = True
+        given = batch(plain, options.clips, SCORED)
+        for precision, bf16 in (("float32", False), ("bfloat16", True)):
+            slow, quick = make_step(plain, plain, given, bf16), make_step(fast, fast, given, bf16)
+            begun = time.perf_counter()
+            quick()
+            seconds = time.perf_counter() - begun
+            figures = {**paired(slow, quick, options.pairs), "first_step_seconds": round(seconds, 1)}
+            found[f"{name}/{precision}"] = figures
     return found
 
 
