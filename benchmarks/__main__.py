@@ -21,6 +21,7 @@ BENCHMARKS = {
     "legacy_windows": "old models: shared work and live taps against every window by itself",
     "learning": "what is learned in a given time, from clips of several lengths and from windows",
     "gather": "gathering a batch against a slice a sample and default_collate",
+    "processes": "two processes of one thread against one of two",
     "sampling": "drawing the clips of a step, from 10^5 to 10^9 frames",
     "opening": "from the imports to the first batch of many long sessions",
     "memory": "memory of training on longer recordings",

@@ -62,3 +62,20 @@ def test_smoke(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "--smoke", "--out", str(out)]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     assert json.loads(out.read_text())["streaming"][0]["train/2"]["ratio"] > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        "gpu --device cpu --width 0.03 --grid 31 --sessions 2 --units 4 --clips 2 --steps 2 --windows 4 --pairs 1",
+        "processes --smoke",
+    ],
+)
+def test_what_smoke_leaves_out_runs_at_its_smallest(command: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", *f"benchmarks.{command}".split()], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert float(found["ratio"] if "ratio" in found else found["windowed"]["ratio"]) > 0
