@@ -51,11 +51,19 @@ def test_two_processes_train_and_leave_one_record(two_processes) -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.slow)])
-def test_steps_on_several_processes_are_the_steps_of_one(processes: int, tiny_data, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("processes", "more"),
+    [
+        (2, {}),
+        pytest.param(3, {}, marks=pytest.mark.slow),
+        pytest.param(2, {"trainer.compile": True, "data.residency": "host"}, marks=pytest.mark.slow),
+    ],
+)
+def test_steps_on_several_processes_are_the_steps_of_one(processes: int, more: dict, tiny_data, tmp_path) -> None:
     """The same global batch: the same weights but for rounding, which AdamW spreads."""
     changes = {"trainer.max_epochs": 1, "trainer.steps_per_epoch": 2, "optim.warmup_steps": 0, "data.batch_clips": 12}
     chosen = {n: settings(tiny_data, {**changes, "trainer.devices": n}) for n in (1, processes)}
+    chosen[processes] = settings(tiny_data, {**changes, "trainer.devices": processes, **more})
     found = []
     for n, asked in chosen.items():
         fit.train(asked, run_dir=tmp_path / str(n), provenance={}, argv=[])
