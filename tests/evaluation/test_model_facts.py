@@ -80,6 +80,16 @@ def test_a_convolution_by_hand(tmp_path: Path) -> None:
     assert part(facts, "frontend")["parameters"] == 15
 
 
+def test_adapters_and_encoders_are_charged_to_their_parts(tmp_path: Path) -> None:
+    """An adapter resamples rows and then columns; the encoder's layers read one frame of behaviour each."""
+    model = config(frontend=BANK, convnet=one_block(), modulator={"type": "film", "dims": [6, 4]})
+    facts = facts_of(tmp_path, model, behavior=5)
+    assert part(facts, "adapter")["flops"] == 2 * (SIDE * SIDE * SIDE) * 2
+    layers = 2 * (5 * 6 + 6 * 4)
+    assert layers <= part(facts, "modulator")["flops"] <= layers + 2 * 4 * 2 * 4
+    assert facts["flops"]["frame"] == sum(component["flops"] for component in facts["components"])
+
+
 def test_more_channels_cost_more(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

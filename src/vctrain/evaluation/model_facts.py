@@ -16,6 +16,7 @@ from vctrain.config.model import ModelConfig
 from vctrain.data.clips import SessionClips
 from vctrain.models.build import AnyTwin
 from vctrain.models.shapes import StoredShape
+from vctrain.models.twin import Twin
 from vctrain.runs.checkpoints import Checkpoint, shape_of
 
 SHARE = 0.99
@@ -130,7 +131,14 @@ def clip_flops(twin: AnyTwin, shape: StoredShape, scored: int) -> dict[str, int]
     name = type(twin).__name__
     own = {"adapter": "adapters.0", "readout": "readouts.0"}
     found = {part: sum(counts.get(f"{name}.{own.get(part, part)}", {}).values()) for part, _ in _parts(twin)}
-    return {"": counter.get_total_flops(), **found}
+    total = counter.get_total_flops()
+    if isinstance(twin, Twin):
+        # what a twin calls itself is not entered as the part it belongs to: the encoder of behaviour, and the adapters,
+        # which work together on all sessions
+        if "modulator" in found:
+            found["modulator"] += sum(counts.get(f"{name}.modulator.encoder", {}).values())
+        found["adapter"] = total - sum(count for part, count in found.items() if part != "adapter")
+    return {"": total, **found}
 
 
 @contextmanager
