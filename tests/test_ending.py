@@ -107,3 +107,30 @@ def test_a_signal_in_the_last_import_of_a_command_does_not_kill_it_afterwards(tm
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout) == (0, f"0.0 {signal.SIG_IGN}\n"), done
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 143), (signal.SIGUSR2, 143), (signal.SIGINT, 130)]
+)
+@pytest.mark.parametrize("importing", [False, True])
+def test_a_command_that_is_told_ends_with_what_it_was_told(
+    number: signal.Signals, code: int, importing: bool, tmp_path: Path
+) -> None:
+    """Typer ends a command that is interrupted with a code of its own."""
+    kill = f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(0.05)\n"
+    (tmp_path / "told_inside.py").write_text(kill)
+    told = "import told_inside" if importing else "exec(open('told_inside.py').read())"
+    script = (
+        "import time, typer\n"
+        "from vctrain import cli\n"
+        "cli.app = typer.Typer()\n"
+        "@cli.app.command()\n"
+        "def wait(word: str) -> None:\n"
+        f"    {told}\n"
+        "    time.sleep(20)\n"
+        "cli.main(['now'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == code, done

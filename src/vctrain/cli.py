@@ -197,7 +197,7 @@ def _nothing_left_to_stop() -> None:
     """Requests to save and stop are let pass once the command has ended: Python puts back what kills the process before
     it is gone, and a batch system would take a run that is done, or saved, for one that was killed (138). The alarm of
     a signal that waits for an import would kill it in the same way (142)."""
-    ending.forget()
+    ending.put_off_no_longer()
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM):
         signal.signal(number, signal.SIG_IGN)
 

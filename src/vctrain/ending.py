@@ -31,7 +31,7 @@ def check_not_told() -> None:
     """Raise again what the first signal has raised, or has not yet; nothing if there was none."""
     if _told:
         # once: what tidies up afterwards must not be interrupted by the same signal
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        put_off_no_longer()
         raise KeyboardInterrupt if _told[0] == signal.SIGINT else Terminated
 
 
@@ -39,8 +39,13 @@ def forget() -> int | None:
     """The first signal, if there was one; from now on there was none."""
     first = _told[0] if _told else None
     _told.clear()
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    put_off_no_longer()
     return first
+
+
+def put_off_no_longer() -> None:
+    """What waits for the end of an import is not raised then."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _raise_outside_imports(frame: FrameType | None) -> None:

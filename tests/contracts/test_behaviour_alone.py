@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vctrain import cli, console
 from vctrain.config.datasets import load_dataset_configs
 from vctrain.data import recordings
+from vctrain.data.movies import Movie
 from vctrain.data.opening import open_sessions
 from vctrain.data.session import Session
 
@@ -71,7 +72,7 @@ def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a movie was read")
 
     monkeypatch.setattr(recordings, "_array", array)
-    monkeypatch.setattr(Session, "_movie", refuse)
+    monkeypatch.setattr(Movie, "clips", refuse)
     monkeypatch.setattr(Session, "frame", refuse)
 
 

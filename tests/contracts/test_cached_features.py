@@ -16,8 +16,8 @@ from made_sessions import MODEL, SIMULATION, settings
 from vctrain.config.datasets import load_dataset_configs
 from vctrain.config.legacy import read_legacy_config
 from vctrain.config.schema import Settings
+from vctrain.data.movies import Movie
 from vctrain.data.opening import open_sessions
-from vctrain.data.session import Session
 from vctrain.data.simulation import simulate
 from vctrain.errors import FaultError, NumericsError, UsageError
 from vctrain.evaluation.evaluate import evaluate
@@ -84,7 +84,7 @@ def no_movie(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a movie was read")
 
-    monkeypatch.setattr(Session, "_movie", refuse)
+    monkeypatch.setattr(Movie, "clips", refuse)
 
 
 @pytest.mark.parametrize("name", REST)

@@ -50,7 +50,7 @@ def as_fault(error: BaseException, where: str, run_dir: Path | None) -> VctrainE
 
 @contextmanager
 def faults_named(settings: Settings, prepared: Prepared, run_dir: Path, watchdog: Watchdog) -> Iterator[None]:
-    """What the machine or another process did, in words and with what to do next."""
+    """What the machine or another process did, in words and with what to do next: raises FaultError instead."""
     try:
         yield
     except torch.OutOfMemoryError as error:
