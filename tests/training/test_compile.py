@@ -50,12 +50,18 @@ def test_losses_and_gradients_are_those_of_the_uncompiled_twin(monkeypatch: pyte
 
 def test_what_is_not_trained_on_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Validation has clips of other lengths, and its digits do not depend on how the twin was trained."""
-    monkeypatch.setattr(twin_file, "compiled_vision", None)
-    model = twin(config())
+    calls: list[int] = []
+    monkeypatch.setattr(twin_file, "compiled_vision", lambda: calls.append(1) or twin_file.vision)
+    model = twin(config()).train()
     model.compiles = True
-    model.eval()
+    given = [clips(0, 2, model.context + 5, 5, 3)]
+    model(given)
+    assert len(calls) == 1
     with torch.no_grad():
-        model([clips(0, 2, model.context + 5, 5, 3)])
+        model(given)
+        model.eval()(given)
+    model(given)
+    assert len(calls) == 1
 
 
 @needs_compiler

@@ -17,7 +17,6 @@ from vctrain.data.clips import SessionClips
 from vctrain.errors import ContractError
 from vctrain.models.adapter import SessionAdapter, adapted, contrast, contrasts
 from vctrain.models.causal import Past
-from vctrain.models.compiled import compiled_vision
 from vctrain.models.components import build
 from vctrain.models.fitting import adapters_of, behavior_width, check_behavior_alone, check_output
 from vctrain.models.geometry import Geometry, Space
@@ -26,6 +25,7 @@ from vctrain.models.output import drive_of, rate_of
 from vctrain.models.readout import Readout, masks_of
 from vctrain.models.shapes import SessionShape as SessionShape
 from vctrain.models.shapes import StoredShape as StoredShape
+from vctrain.models.vision import compiled_vision, vision
 
 LEAST_RATE = 1e-4
 """Spikes a bin: what a silent unit starts from."""
@@ -78,7 +78,7 @@ class Twin(nn.Module):
         self.readouts = nn.ModuleList(_readout(config, session, space) for session in sessions)
         self._auxiliary: tuple[Tensor, Tensor] | None = None
         self.compiles = False
-        """Whether training computes the vision with kernels written for it (`vctrain.models.compiled`)."""
+        """Whether training computes the vision with kernels written for it (`vctrain.models.vision`)."""
 
     @property
     def core(self) -> list[nn.Module]:
@@ -140,10 +140,8 @@ class Twin(nn.Module):
         return self._vision(x[:, None, max(context - self.config.core_history, 0) :], run)
 
     def _vision(self, x: Tensor, run: Callable[..., Tensor]) -> Tensor:
-        if self.compiles and self.training and torch.is_grad_enabled():
-            return compiled_vision()(self.frontend, self.convnet, x)
-        x = x if self.frontend is None else run(self.frontend, x)
-        return x if self.convnet is None else run(self.convnet, x)
+        trains = self.training and torch.is_grad_enabled()
+        return (compiled_vision() if self.compiles and trains else vision)(self.frontend, self.convnet, x, run)
 
     @property
     def vision_history(self) -> int:

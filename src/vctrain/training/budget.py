@@ -79,8 +79,7 @@ def measure(settings: Settings, prepared: Prepared, sample: Sample = THOROUGH) -
     accumulate, steps = settings.trainer.accumulate, sample.warm_up + sample.steps
     short = settings.trainer.model_copy(update={"max_epochs": 1, "steps_per_epoch": steps})
     twin = copy.deepcopy(prepared.twin)
-    pinned = prepared.accelerator == "gpu"
-    val_loader = validation_loader(prepared.sessions, "val", twin, rank, world_size, pin_memory=pinned)
+    val_loader = validation_loader(prepared.sessions, "val", twin, rank, world_size, pin_memory=prepared.pin_memory)
     frames = [val_loader.context + val_loader.frames_of(group) for group in range(val_loader.n_groups)]
     timer = _Timer(accumulate, sample.warm_up, frames[rank::world_size])
     trainer = build_trainer(

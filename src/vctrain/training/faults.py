@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,31 +49,39 @@ def as_fault(error: BaseException, where: str, run_dir: Path | None) -> VctrainE
 
 
 @contextmanager
-def faults_named(settings: Settings, prepared: Prepared, run_dir: Path, watchdog: Watchdog) -> Iterator[None]:
-    """What the machine or another process did, in words and with what to do next: raises FaultError instead."""
+def as_faults(where: Callable[[], str], run_dir: Path | None) -> Iterator[None]:
+    """Raises what `as_fault` makes of an error, and any other as it is; ``where`` is asked when one comes."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        data, place = settings.data, watchdog.place
-        traceback.clear_frames(error.__traceback__)
-        largest = largest_batch(settings, prepared)
-        beside = any(s.movie.frames is not None and s.movie.frames.is_cuda for s in prepared.sessions)
-        mapped = "; or leave the movies in their files: --set data.residency=mmap" if beside else ""
-        raise FaultError(
-            f"out of memory ({place}): data.batch_clips {data.batch_clips} of data.clip_frames {data.clip_frames} "
-            "do not fit",
-            hint=(
-                "no batch fits; lower data.clip_frames"
-                if largest is None
-                else f"{largest} clips fit: --set data.batch_clips={largest}, or lower data.clip_frames"
-            )
-            + mapped,
-        ) from error
     except (OSError, MemoryError, RuntimeError) as error:
-        fault = as_fault(error, watchdog.place, run_dir)
+        fault = as_fault(error, where(), run_dir)
         if fault is None:
             raise
         raise fault from error
+
+
+@contextmanager
+def faults_named(settings: Settings, prepared: Prepared, run_dir: Path, watchdog: Watchdog) -> Iterator[None]:
+    """What the machine or another process did, in words and with what to do next: raises FaultError instead."""
+    with as_faults(lambda: watchdog.place, run_dir):
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            data, place = settings.data, watchdog.place
+            traceback.clear_frames(error.__traceback__)
+            largest = largest_batch(settings, prepared)
+            beside = any(s.movie.frames is not None and s.movie.frames.is_cuda for s in prepared.sessions)
+            mapped = "; or leave the movies in their files: --set data.residency=mmap" if beside else ""
+            raise FaultError(
+                f"out of memory ({place}): data.batch_clips {data.batch_clips} of data.clip_frames {data.clip_frames} "
+                "do not fit",
+                hint=(
+                    "no batch fits; lower data.clip_frames"
+                    if largest is None
+                    else f"{largest} clips fit: --set data.batch_clips={largest}, or lower data.clip_frames"
+                )
+                + mapped,
+            ) from error
 
 
 def _is_lost(error: RuntimeError) -> bool:

@@ -34,7 +34,7 @@ from vctrain.training.callbacks.pictures import Pictures
 from vctrain.training.callbacks.records import Records
 from vctrain.training.callbacks.watchdog import Watchdog
 from vctrain.training.engine import build_trainer, leave, world
-from vctrain.training.faults import as_fault, faults_named
+from vctrain.training.faults import as_faults, faults_named
 from vctrain.training.features import fill
 from vctrain.training.freezing import check_unchanged
 from vctrain.training.hardware import EnergyMeter, hardware
@@ -77,13 +77,8 @@ def _fitted(
     settings: Settings, provenance: Mapping[str, str], prepared: Prepared
 ) -> tuple[Settings, Mapping[str, str]]:
     """`budget.fitted`, and where the numbers come from."""
-    try:
+    with as_faults(lambda: "measuring the speed of steps", None):
         chosen = fitted(settings, prepared)
-    except RuntimeError as error:
-        fault = as_fault(error, "measuring the speed of steps", None)
-        if fault is None:
-            raise
-        raise fault from error
     if chosen is settings:
         return settings, provenance
     names = ("max_epochs", "steps_per_epoch", "measured_step_seconds")
@@ -188,8 +183,9 @@ def _run(settings: Settings, prepared: Prepared, run_dir: Path, afterwards: Exit
     movies = prepared.hold_movies(settings)
     kept = {} if prepared.features is None else fill(prepared.features, twin, sessions, rank, world_size)
     train_loader = training_loader(settings, prepared, rank, lambda: trainer.global_step, kept)
-    pinned = prepared.accelerator == "gpu"
-    val_loader = validation_loader(sessions, "val", twin, rank, world_size, features=kept, pin_memory=pinned)
+    val_loader = validation_loader(
+        sessions, "val", twin, rank, world_size, features=kept, pin_memory=prepared.pin_memory
+    )
     if rank == 0:
         directory.update_run(run_dir, hardware=hardware(*on), movies=movies)
         afterwards.callback(_note_cost, run_dir, settings.trainer.devices * settings.trainer.nodes)

@@ -38,7 +38,7 @@ def training_loader(
         rank=rank,
         steps_per_epoch=settings.trainer.steps_per_epoch * accumulate,
         start_step=lambda: step() * accumulate,
-        pin_memory=prepared.accelerator == "gpu",
+        pin_memory=prepared.pin_memory,
         reads=reads_of(prepared.twin, features),
     )
 

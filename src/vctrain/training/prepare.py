@@ -48,6 +48,11 @@ class Prepared:
     features: FeaturePlan | None = None
     """Of a frozen vision, kept on disk."""
 
+    @property
+    def pin_memory(self) -> bool:
+        """Whether batches wait in page-locked memory, for a GPU."""
+        return self.accelerator == "gpu"
+
     def hold_movies(self, settings: Settings) -> dict[str, Any] | None:
         """`vctrain.training.residency.hold_movies`, of a twin that reads them."""
         if not self.twin.reads_stimulus or self.features is not None:
